@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include "sys/filter.h"
+
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int add_rule(scmp_filter_ctx ctx, const struct filter_rule *r)
+{
+	struct scmp_arg_cmp cmp = {
+		.arg = (unsigned int)r->arg,
+		.op = SCMP_CMP_MASKED_EQ,
+		.datum_a = r->mask,
+		.datum_b = r->value,
+	};
+
+	return seccomp_rule_add_array(ctx, SCMP_ACT_TRACE(FILTER_TRACE_DATA), r->nr,
+				      r->match == FILTER_EQUAL ? 1 : 0, &cmp);
+}
+
+/* libseccomp 2.5 hands its program out through a descriptor only. */
+static int export_program(scmp_filter_ctx ctx, struct sock_fprog *prog)
+{
+	int fd = memfd_create("filter", MFD_CLOEXEC);
+	struct stat st;
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = seccomp_export_bpf(ctx, fd);
+	if (ret)
+		goto out_close;
+	if (fstat(fd, &st)) {
+		ret = -errno;
+		goto out_close;
+	}
+	prog->len = (unsigned short)((size_t)st.st_size / sizeof(struct sock_filter));
+	prog->filter = malloc((size_t)st.st_size);
+	if (!prog->filter)
+		ret = -ENOMEM;
+	else if (pread(fd, prog->filter, (size_t)st.st_size, 0) != st.st_size)
+		ret = -EIO;
+	if (ret)
+		filter_free(prog);
+out_close:
+	close(fd);
+	return ret;
+}
+
+int filter_build(const struct filter_rule *rules, size_t nr_rules, struct sock_fprog *prog)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	int ret;
+
+	*prog = (struct sock_fprog){ 0 };
+	if (!ctx)
+		return -ENOMEM;
+	ret = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
+	if (!ret)
+		ret = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree */
+	for (size_t i = 0; i < nr_rules && !ret; i++)
+		ret = add_rule(ctx, &rules[i]);
+	if (!ret)
+		ret = export_program(ctx, prog);
+	seccomp_release(ctx);
+	return ret;
+}
+
+void filter_free(struct sock_fprog *prog)
+{
+	free(prog->filter);
+	*prog = (struct sock_fprog){ 0 };
+}
+
+int filter_install(const struct sock_fprog *prog)
+{
+	const unsigned int flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+
+	if (!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, prog))
+		return 0;
+	if (errno != EACCES)
+		return -errno;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, prog) ? -errno : 0;
+}

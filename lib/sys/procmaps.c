@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+#include "sys/procmaps.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+static int open_proc(pid_t pid, const char *what)
+{
+	char path[48];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, what);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Read a whole small file into buf, terminated.  Returns its length or -ESRCH. */
+static ssize_t slurp(pid_t pid, const char *what, char *buf, size_t size)
+{
+	int fd = open_proc(pid, what);
+	ssize_t n;
+
+	if (fd < 0)
+		return -ESRCH;
+	n = read(fd, buf, size - 1);
+	close(fd);
+	if (n <= 0)
+		return -ESRCH;
+	buf[n] = '\0';
+	return n;
+}
+
+static int text_reserve(struct maps *m, size_t need)
+{
+	char *text;
+	size_t size = m->text_alloc ? m->text_alloc : 16384;
+
+	if (need <= m->text_alloc)
+		return 0;
+	while (size < need)
+		size *= 2;
+	text = realloc(m->text, size);
+	if (!text)
+		return -ENOMEM;
+	m->text = text;
+	m->text_alloc = size;
+	return 0;
+}
+
+static int read_text(struct maps *m, pid_t pid)
+{
+	int fd = open_proc(pid, "maps");
+	size_t used = 0;
+	ssize_t n;
+	int ret = 0;
+
+	if (fd < 0)
+		return -ESRCH;
+	for (;;) {
+		ret = text_reserve(m, used + 8192);
+		if (ret)
+			break;
+		n = read(fd, m->text + used, m->text_alloc - used - 1);
+		if (n < 0)
+			ret = -ESRCH;
+		if (n <= 0)
+			break;
+		used += (size_t)n;
+	}
+	close(fd);
+	if (!ret)
+		m->text[used] = '\0';
+	return ret;
+}
+
+static u64 parse_hex(char **p)
+{
+	u64 v = 0;
+
+	for (;; (*p)++) {
+		char c = **p;
+
+		if (c >= '0' && c <= '9')
+			v = v << 4 | (u64)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			v = v << 4 | (u64)(c - 'a' + 10);
+		else
+			return v;
+	}
+}
+
+/* "start-end perm off major:minor ino   name\n"; returns the next line. */
+static char *parse_line(char *p, struct map_line *l)
+{
+	u64 major, minor;
+	char *eol;
+
+	l->start = parse_hex(&p);
+	p++;
+	l->end = parse_hex(&p);
+	p++;
+	l->perm = (p[0] == 'r' ? MAP_PERM_READ : 0) | (p[1] == 'w' ? MAP_PERM_WRITE : 0) |
+		  (p[2] == 'x' ? MAP_PERM_EXEC : 0) | (p[3] == 's' ? MAP_PERM_SHARED : 0);
+	p += 5;
+	l->pgoff = parse_hex(&p) >> PAGE_SHIFT;
+	p++;
+	major = parse_hex(&p);
+	p++;
+	minor = parse_hex(&p);
+	l->dev = makedev(major, minor);
+	l->ino = strtoull(p, &p, 10);
+	while (*p == ' ')
+		p++;
+	l->name = p;
+	eol = strchrnul(p, '\n');
+	if (*eol)
+		*eol++ = '\0';
+	return eol;
+}
+
+static int lines_reserve(struct maps *m)
+{
+	size_t n = m->nr_alloc ? m->nr_alloc * 2 : 128;
+	struct map_line *lines;
+
+	if (m->nr < m->nr_alloc)
+		return 0;
+	lines = realloc(m->lines, n * sizeof(*lines));
+	if (!lines)
+		return -ENOMEM;
+	m->lines = lines;
+	m->nr_alloc = n;
+	return 0;
+}
+
+int maps_read(struct maps *m, pid_t pid)
+{
+	char *p;
+	int ret = read_text(m, pid);
+
+	m->nr = 0;
+	if (ret)
+		return ret;
+	for (p = m->text; *p;) {
+		ret = lines_reserve(m);
+		if (ret)
+			return ret;
+		p = parse_line(p, &m->lines[m->nr]);
+		/* The vsyscall page is the kernel's own; no address space holds it. */
+		if (m->lines[m->nr].start < TASK_SIZE)
+			m->nr++;
+	}
+	return 0;
+}
+
+void maps_free(struct maps *m)
+{
+	free(m->lines);
+	free(m->text);
+	*m = (struct maps){ 0 };
+}
+
+int pagemap_open(pid_t pid)
+{
+	return open_proc(pid, "pagemap");
+}
+
+s64 pagemap_read(int fd, u64 addr, u64 *entries, size_t nr)
+{
+	ssize_t n = pread(fd, entries, nr * sizeof(*entries),
+			  (off_t)((addr >> PAGE_SHIFT) * sizeof(*entries)));
+
+	return n < 0 ? -errno : n / (ssize_t)sizeof(*entries);
+}
+
+/* Field `nr` (from 3) of a stat line, after the command's closing parenthesis. */
+static const char *stat_field(const char *line, int nr)
+{
+	const char *p = strrchr(line, ')');
+
+	for (int i = 2; p && i < nr; i++) {
+		p = strchr(p, ' ');
+		if (p)
+			p++;
+	}
+	return p;
+}
+
+int proc_stat_mm(pid_t pid, struct proc_stat_mm *out)
+{
+	char buf[2048];
+	const char *p;
+	char *q;
+
+	if (slurp(pid, "stat", buf, sizeof(buf)) < 0)
+		return -ESRCH;
+	p = stat_field(buf, 26);
+	if (!p)
+		return -ESRCH;
+	out->start_code = strtoull(p, &q, 10);
+	out->end_code = strtoull(q, &q, 10);
+	out->start_stack = strtoull(q, &q, 10);
+	p = stat_field(buf, 45);
+	if (!p)
+		return -ESRCH;
+	out->start_data = strtoull(p, &q, 10);
+	out->end_data = strtoull(q, &q, 10);
+	out->start_brk = strtoull(q, &q, 10);
+	out->arg_start = strtoull(q, &q, 10);
+	out->arg_end = strtoull(q, &q, 10);
+	out->env_start = strtoull(q, &q, 10);
+	out->env_end = strtoull(q, &q, 10);
+	return 0;
+}
+
+int proc_task_cpu(pid_t tid)
+{
+	char buf[2048];
+	const char *p;
+
+	if (slurp(tid, "stat", buf, sizeof(buf)) < 0)
+		return -ESRCH;
+	p = stat_field(buf, 39);
+	return p ? atoi(p) : -ESRCH;
+}
+
+pid_t proc_tgid(pid_t tid)
+{
+	char buf[2048];
+	const char *p;
+
+	if (slurp(tid, "status", buf, sizeof(buf)) < 0)
+		return -ESRCH;
+	p = strstr(buf, "\nTgid:");
+	return p ? atoi(p + 6) : -ESRCH;
+}

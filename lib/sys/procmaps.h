@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * procmaps.h - what the kernel says of a process's memory: /proc/PID/{maps,pagemap,stat}.
+ *
+ * Read at exec to seed the model, after calls whose effect cannot be derived, and by the audit.
+ * Counterpart: rr's kernel map iterator; Linux fs/proc/task_mmu.c.
+ */
+#ifndef UPAGER_PROCMAPS_H
+#define UPAGER_PROCMAPS_H
+
+#include <sys/types.h>
+
+#include "base/base.h"
+
+enum map_perm {
+	MAP_PERM_READ = 1 << 0,
+	MAP_PERM_WRITE = 1 << 1,
+	MAP_PERM_EXEC = 1 << 2,
+	MAP_PERM_SHARED = 1 << 3,
+};
+
+/* One line of /proc/PID/maps. */
+struct map_line {
+	u64 start, end;
+	unsigned int perm;
+	u64 pgoff;        /* pages */
+	u64 dev, ino;     /* makedev(); 0 for anonymous memory */
+	const char *name; /* "", a path, "[stack]" …; points into struct maps */
+};
+
+struct maps {
+	struct map_line *lines;
+	size_t nr;
+	/* private */
+	size_t nr_alloc;
+	char *text;
+	size_t text_alloc;
+};
+
+/* Pre: *maps is zeroed or was filled before (its memory is used again).  Returns 0, -ESRCH, -ENOMEM. */
+int must_check maps_read(struct maps *maps, pid_t pid);
+void maps_free(struct maps *maps);
+
+/* Bits of a pagemap entry (Documentation/admin-guide/mm/pagemap.rst). */
+#define PAGEMAP_PRESENT (1ULL << 63)
+#define PAGEMAP_SWAP    (1ULL << 62)
+#define PAGEMAP_FILE    (1ULL << 61)
+#define PAGEMAP_WP      (1ULL << 57)
+#define PAGEMAP_PFN(e)  ((e) & ((1ULL << 55) - 1))
+
+/* Returns a descriptor of /proc/PID/pagemap, or -errno. */
+int pagemap_open(pid_t pid);
+/* Read nr entries from the page at addr.  Returns how many were read (less: end of the address space), or -errno. */
+s64 pagemap_read(int fd, u64 addr, u64 *entries, size_t nr);
+
+/* The fields of /proc/PID/stat that the model keeps (numbers as in proc(5)). */
+struct proc_stat_mm {
+	u64 start_code, end_code, start_stack;       /* 26 27 28 */
+	u64 start_data, end_data, start_brk;         /* 45 46 47 */
+	u64 arg_start, arg_end, env_start, env_end;  /* 48-51 */
+};
+int must_check proc_stat_mm(pid_t pid, struct proc_stat_mm *out);
+
+/* The CPU a task last ran on (field 39), or -ESRCH. */
+int proc_task_cpu(pid_t tid);
+/* The thread group of `tid` (Tgid:), or -ESRCH. */
+pid_t proc_tgid(pid_t tid);
+
+#endif /* UPAGER_PROCMAPS_H */

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#include "sys/remote.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int remote_begin(struct remote *r, pid_t tid, u64 site)
+{
+	*r = (struct remote){ .tid = tid, .site = site };
+	if (tracee_get_regs(tid, &r->saved) || tracee_get_sigmask(tid, &r->saved_mask) ||
+	    tracee_set_sigmask(tid, ~0UL))
+		return -ESRCH;
+	return 0;
+}
+
+/* Resume to the next syscall stop.  Returns 0 or -ESRCH with r->death set. */
+static int next_syscall_stop(struct remote *r)
+{
+	for (;;) {
+		struct tracee_stop s;
+
+		(void)tracee_resume_to_syscall(r->tid, 0); /* dying: the wait tells */
+		s = tracee_wait(r->tid);
+		switch (s.event) {
+		case TE_SYSCALL:
+			return 0;
+		case TE_EXITED:
+		case TE_KILLED:
+		case TE_NO_TASKS:
+			r->death = s;
+			return -ESRCH;
+		case TE_SIGNAL:
+			r->stopped |= s.status == SIGSTOP;
+			break;
+		case TE_GROUP_STOP:
+			r->stopped = true;
+			break;
+		case TE_NONE:
+		case TE_NEW:
+		case TE_SECCOMP:
+		case TE_FORKED:
+		case TE_EXEC:
+		case TE_EXITING:
+		case TE_OTHER:
+			break;
+		}
+	}
+}
+
+int remote_syscall(struct remote *r, long *result, long nr, u64 a0, u64 a1, u64 a2, u64 a3,
+		   u64 a4, u64 a5)
+{
+	sc_regs regs = r->saved;
+
+	if (r->death.event != TE_NONE)
+		return -ESRCH;
+	sc_aim(&regs, r->site, nr, (const u64[]){ a0, a1, a2, a3, a4, a5 });
+	(void)tracee_set_regs(r->tid, &regs);
+	if (next_syscall_stop(r)) /* entry */
+		return -ESRCH;
+	if (next_syscall_stop(r)) /* exit */
+		return -ESRCH;
+	if (tracee_get_result(r->tid, result))
+		*result = -ESRCH; /* killed at the stop: its end is reported at the next resume */
+	return 0;
+}
+
+int remote_end(struct remote *r)
+{
+	if (r->death.event != TE_NONE)
+		return -ESRCH;
+	(void)tracee_set_regs(r->tid, &r->saved);
+	(void)tracee_set_sigmask(r->tid, r->saved_mask);
+	if (r->stopped)
+		(void)kill(r->tid, SIGSTOP);
+	return 0;
+}
+
+u64 remote_vdso_site(void)
+{
+	static const u8 insn[SYSCALL_INSN_LEN] = { 0x0f, 0x05 };
+	const u8 *vdso = (const u8 *)getauxval(AT_SYSINFO_EHDR);
+	const Elf64_Ehdr *ehdr = (const void *)vdso;
+	const Elf64_Phdr *phdr;
+	const u8 *at;
+
+	if (!vdso)
+		return 0;
+	phdr = (const void *)(vdso + ehdr->e_phoff);
+	for (int i = 0; i < ehdr->e_phnum; i++) {
+		if (phdr[i].p_type != PT_LOAD || !(phdr[i].p_flags & PF_X))
+			continue;
+		at = memmem(vdso + phdr[i].p_offset, phdr[i].p_filesz, insn, sizeof(insn));
+		if (at)
+			return (u64)(at - vdso);
+	}
+	return 0;
+}

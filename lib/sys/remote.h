@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * remote.h - make a stopped tracee run system calls of ours, and put it back as it was.
+ *
+ * In the manner of rr's AutoRemoteSyscalls: begin saves registers and signal mask, end restores them on
+ * every path.  The call is made by a `syscall` instruction that is already mapped (in the vdso, or
+ * the program's own at a system call stop): nothing is written to the program's memory.  All signals
+ * are held off meanwhile; SIGSTOP, which cannot be, is sent again afterwards.
+ *
+ * Only for moments when the tracee cannot wait for us: it must not fault on an armed page, nor wait for
+ * another tracee.
+ */
+#ifndef UPAGER_REMOTE_H
+#define UPAGER_REMOTE_H
+
+#include "base/base.h"
+#include "sys/tracee.h"
+
+struct remote {
+	pid_t tid;
+	u64 site; /* address of a syscall instruction in the tracee */
+	sc_regs saved;
+	u64 saved_mask;
+	bool stopped;              /* a SIGSTOP came in between */
+	struct tracee_stop death;  /* event TE_EXITED/TE_KILLED when it died meanwhile, else TE_NONE */
+};
+
+/*
+ * Pre: the task is at a syscall exit stop, or at a seccomp stop (then the trapped call is lost and must
+ * be aimed again by the caller).  Returns 0 or -ESRCH.
+ */
+int must_check remote_begin(struct remote *r, pid_t tid, u64 site);
+/* Run one call.  *result gets what the kernel returned (-errno as such).  Returns 0, or -ESRCH: dead. */
+int must_check remote_syscall(struct remote *r, long *result, long nr, u64 a0, u64 a1, u64 a2,
+			      u64 a3, u64 a4, u64 a5);
+/* Restore.  Returns 0, or -ESRCH: dead; then r->death says how, and nobody else will report it. */
+int remote_end(struct remote *r);
+
+/* Offset of a syscall instruction in the vdso of this kernel, or 0 when there is none. */
+u64 remote_vdso_site(void);
+
+#endif /* UPAGER_REMOTE_H */

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ring.h - the supervisor's one wait: an io_uring that polls descriptors (and, later, carries I/O).
+ *
+ * A source is named by a 64-bit tag of the caller's.  Polls are multishot: one completion per wake-up
+ * of the descriptor, edge-triggered, so the reader must read until the descriptor is empty or a
+ * short read says so.
+ */
+#ifndef UPAGER_RING_H
+#define UPAGER_RING_H
+
+#include <liburing.h>
+
+#include "base/base.h"
+
+struct ring {
+	struct io_uring uring;
+};
+
+/* One completion. */
+struct ring_event {
+	u64 tag;
+	int res;   /* poll: the poll mask; negative errno: the poll ended */
+	bool more; /* false: a multishot poll is over and must be armed again */
+};
+
+/* Returns 0, or -errno (-ENOSYS, -EPERM: io_uring is not allowed here). */
+int ring_init(struct ring *ring);
+void ring_fini(struct ring *ring);
+
+/* Arm a multishot poll for input on fd.  Queued; takes effect with the next ring_wait(). */
+void ring_poll(struct ring *ring, int fd, u64 tag);
+/* End the poll that was armed with `tag`, before its descriptor is closed. */
+void ring_unpoll(struct ring *ring, u64 tag);
+
+/*
+ * Submit what is queued and wait for at least one completion, at most timeout_ns (0: do not wait,
+ * UINT64_MAX: for ever).  Fills ev[0..max).  Returns how many (0: time is up).
+ */
+int ring_wait(struct ring *ring, struct ring_event *ev, int max, u64 timeout_ns);
+
+#endif /* UPAGER_RING_H */

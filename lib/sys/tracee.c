@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+#include "sys/tracee.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef PTRACE_EVENT_STOP
+#define PTRACE_EVENT_STOP 128
+#endif
+
+static long trace(int request, pid_t tid, void *addr, void *data)
+{
+	long ret = ptrace(request, tid, addr, data);
+
+	return ret < 0 ? -errno : ret;
+}
+
+int tracee_seize(pid_t tid, bool trace_exit)
+{
+	unsigned long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK |
+				PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
+				PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL;
+
+	if (trace_exit)
+		options |= PTRACE_O_TRACEEXIT;
+	return (int)trace(PTRACE_SEIZE, tid, NULL, (void *)options);
+}
+
+static u64 event_message(pid_t tid)
+{
+	unsigned long msg = 0;
+
+	(void)trace(PTRACE_GETEVENTMSG, tid, NULL, &msg); /* gone: 0, and the exit follows */
+	return msg;
+}
+
+static enum tracee_event classify_event(int event, int sig)
+{
+	switch (event) {
+	case PTRACE_EVENT_FORK:
+	case PTRACE_EVENT_VFORK:
+	case PTRACE_EVENT_CLONE:
+		return TE_FORKED;
+	case PTRACE_EVENT_EXEC:
+		return TE_EXEC;
+	case PTRACE_EVENT_EXIT:
+		return TE_EXITING;
+	case PTRACE_EVENT_SECCOMP:
+		return TE_SECCOMP;
+	case PTRACE_EVENT_STOP:
+		/* A job-control signal: stopped.  SIGTRAP: new task, continued, or interrupted. */
+		return sig == SIGTRAP ? TE_NEW : TE_GROUP_STOP;
+	default:
+		return TE_OTHER;
+	}
+}
+
+static struct tracee_stop classify(pid_t tid, int status)
+{
+	struct tracee_stop s = { .tid = tid };
+	int event = status >> 16;
+
+	if (WIFEXITED(status)) {
+		s.event = TE_EXITED;
+		s.status = WEXITSTATUS(status);
+	} else if (WIFSIGNALED(status)) {
+		s.event = TE_KILLED;
+		s.status = WTERMSIG(status);
+	} else if (event) {
+		s.status = WSTOPSIG(status);
+		s.event = classify_event(event, s.status);
+		if (s.event != TE_NEW && s.event != TE_GROUP_STOP)
+			s.msg = event_message(tid);
+	} else if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
+		s.event = TE_SYSCALL;
+	} else {
+		s.event = TE_SIGNAL;
+		s.status = WSTOPSIG(status);
+	}
+	return s;
+}
+
+struct tracee_stop tracee_next(void)
+{
+	int status;
+	pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
+
+	if (tid == 0)
+		return (struct tracee_stop){ .event = TE_NONE };
+	if (tid < 0)
+		return (struct tracee_stop){ .event = errno == ECHILD ? TE_NO_TASKS : TE_NONE };
+	return classify(tid, status);
+}
+
+struct tracee_stop tracee_wait(pid_t tid)
+{
+	int status;
+	pid_t got;
+
+	do
+		got = waitpid(tid, &status, __WALL);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return (struct tracee_stop){ .event = TE_NO_TASKS, .tid = tid };
+	return classify(tid, status);
+}
+
+int tracee_resume(pid_t tid, int sig)
+{
+	return (int)trace(PTRACE_CONT, tid, NULL, (void *)(long)sig);
+}
+
+int tracee_resume_to_syscall(pid_t tid, int sig)
+{
+	return (int)trace(PTRACE_SYSCALL, tid, NULL, (void *)(long)sig);
+}
+
+int tracee_listen(pid_t tid)
+{
+	return (int)trace(PTRACE_LISTEN, tid, NULL, NULL);
+}
+
+int tracee_get_regs(pid_t tid, sc_regs *regs)
+{
+	return (int)trace(PTRACE_GETREGS, tid, NULL, regs);
+}
+
+int tracee_set_regs(pid_t tid, const sc_regs *regs)
+{
+	return (int)trace(PTRACE_SETREGS, tid, NULL, (void *)regs);
+}
+
+int tracee_get_result(pid_t tid, long *result)
+{
+	errno = 0;
+	*result = ptrace(PTRACE_PEEKUSER, tid, (void *)SC_RESULT_OFFSET, NULL);
+	return *result == -1 && errno ? -errno : 0;
+}
+
+int tracee_get_siginfo(pid_t tid, siginfo_t *info)
+{
+	return (int)trace(PTRACE_GETSIGINFO, tid, NULL, info);
+}
+
+int tracee_get_sigmask(pid_t tid, u64 *mask)
+{
+	return (int)trace(PTRACE_GETSIGMASK, tid, (void *)sizeof(*mask), mask);
+}
+
+int tracee_set_sigmask(pid_t tid, u64 mask)
+{
+	return (int)trace(PTRACE_SETSIGMASK, tid, (void *)sizeof(mask), &mask);
+}
+
+static int open_mem(pid_t tid, int flags)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", tid);
+	fd = open(path, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int tracee_read(pid_t tid, u64 addr, void *dst, size_t len)
+{
+	int fd = open_mem(tid, O_RDONLY);
+	ssize_t n;
+
+	if (fd < 0)
+		return -ESRCH;
+	n = pread(fd, dst, len, (off_t)addr);
+	close(fd);
+	return n == (ssize_t)len ? 0 : -EIO;
+}
+
+int tracee_write(pid_t tid, u64 addr, const void *src, size_t len)
+{
+	int fd = open_mem(tid, O_RDWR);
+	ssize_t n;
+
+	if (fd < 0)
+		return -ESRCH;
+	n = pwrite(fd, src, len, (off_t)addr);
+	close(fd);
+	return n == (ssize_t)len ? 0 : -EIO;
+}
