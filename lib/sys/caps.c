@@ -27,12 +27,7 @@
 #include <unistd.h>
 
 #include "sys/uapi.h"
-
-const u64 caps_uffd_required = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_EVENT_FORK |
-			       UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_THREAD_ID;
-const u64 caps_uffd_wanted = UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_MINOR_SHMEM |
-			     UFFD_FEATURE_WP_HUGETLBFS_SHMEM | UFFD_FEATURE_EXACT_ADDRESS |
-			     UFFD_FEATURE_WP_UNPOPULATED | UFFD_FEATURE_POISON | UFFD_FEATURE_MOVE;
+#include "sys/uffd.h"
 
 /* Below this many descriptors not even a small process tree can be held. */
 #define NOFILE_MIN 32
@@ -309,7 +304,7 @@ const char *caps_blocker(const struct caps *c)
 	if (c->uffd_syscall && c->uffd_dev)
 		return "userfaultfd is not permitted: run upager as root (CAP_SYS_PTRACE), "
 		       "or sysctl vm.unprivileged_userfaultfd=1";
-	if (~c->uffd_features & caps_uffd_required)
+	if (~c->uffd_features & UFFD_FEATURES_REQUIRED)
 		return "this kernel's userfaultfd is too old: boot Linux 6.1 or newer";
 	if (c->uffd_fork)
 		return "fork events are not permitted: run upager as root (CAP_SYS_PTRACE)";

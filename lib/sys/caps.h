@@ -16,10 +16,6 @@
 
 typedef int caps_t;
 
-/* What the pager cannot do without, and what it uses when it is there (UFFD_FEATURE_*). */
-extern const u64 caps_uffd_required;
-extern const u64 caps_uffd_wanted;
-
 /* What `upager run` must know before it starts a program.  Plain data, owned by the caller. */
 struct caps {
 	char release[65]; /* uname -r */
