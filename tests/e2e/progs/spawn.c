@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+/* Every way to make a process: vfork, posix_spawn, clone and clone3 with their flags. */
+#include <linux/sched.h>
+#include <spawn.h>
+#include "e2e.h"
+
+extern char **environ;
+
+static char self[PATH_MAX];
+static char *area;
+#define AREA (64 * PAGE)
+
+/* The program again, as `spawn child N`: uses some memory and exits with N. */
+static int run_as_child(int code)
+{
+	char *p = map_anon(MIB);
+
+	fill_marks(p, MIB, code);
+	check_marks(p, MIB, code);
+	return code;
+}
+
+static void vfork_exec(void)
+{
+	for (int i = 0; i < 8; i++) {
+		char code[8];
+		char *argv[] = { self, (char *)"child", code, NULL };
+		pid_t pid;
+
+		snprintf(code, sizeof(code), "%d", i + 10);
+		pid = SYS(vfork());
+		if (!pid) {
+			execv(self, argv);
+			_exit(127);
+		}
+		expect_exit(pid, i + 10);
+	}
+}
+
+/* What a vfork child writes is the parent's; then both go on with their own. */
+static void vfork_shares_memory(void)
+{
+	volatile int from_child = 0;
+	pid_t pid = SYS(vfork());
+
+	if (!pid) {
+		fill_marks(area, AREA, 31);
+		from_child = 42;
+		_exit(3);
+	}
+	CHECK(from_child == 42);
+	check_marks(area, AREA, 31);
+	expect_exit(pid, 3);
+}
+
+static void vfork_failing_exec(void)
+{
+	pid_t pid = SYS(vfork());
+
+	if (!pid) {
+		execl("/nonexistent/program", "x", NULL);
+		_exit(errno == ENOENT ? 77 : 1);
+	}
+	expect_exit(pid, 77);
+}
+
+static void *spawn_some(void *index)
+{
+	for (int i = 0; i < 4; i++) {
+		char code[8];
+		char *argv[] = { self, (char *)"child", code, NULL };
+		pid_t pid;
+		int rc;
+
+		snprintf(code, sizeof(code), "%d", 20 + i);
+		rc = posix_spawn(&pid, self, NULL, NULL, argv, environ);
+		CHECK(rc == 0, "posix_spawn: %s", strerror(rc));
+		expect_exit(pid, 20 + i);
+	}
+	return NULL;
+}
+
+static void posix_spawn_serial(void)
+{
+	spawn_some(NULL);
+}
+
+/* vfork in several threads at once: only the calling thread waits. */
+static void posix_spawn_from_threads(void)
+{
+	run_threads(4, spawn_some);
+}
+
+static void spawn_with_actions(void)
+{
+	posix_spawn_file_actions_t fa;
+	posix_spawnattr_t attr;
+	char *argv[] = { (char *)"sh", (char *)"-c", (char *)"echo spawned; exit 5", NULL };
+	int fd[2], rc;
+	char buf[16];
+	pid_t pid;
+
+	SYS(pipe(fd));
+	posix_spawn_file_actions_init(&fa);
+	posix_spawn_file_actions_adddup2(&fa, fd[1], 1);
+	posix_spawn_file_actions_addclose(&fa, fd[0]);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
+	rc = posix_spawn(&pid, "/bin/sh", &fa, &attr, argv, environ);
+	CHECK(rc == 0, "posix_spawn: %s", strerror(rc));
+	SYS(close(fd[1]));
+	CHECK(SYS(read(fd[0], buf, sizeof(buf))) == 8 && !memcmp(buf, "spawned\n", 8));
+	SYS(close(fd[0]));
+	expect_exit(pid, 5);
+	posix_spawn_file_actions_destroy(&fa);
+	posix_spawnattr_destroy(&attr);
+}
+
+static void popen_and_system(void)
+{
+	char line[64];
+	FILE *f = popen("echo from popen", "r");
+
+	CHECK(f && fgets(line, sizeof(line), f) && !strcmp(line, "from popen\n"));
+	CHECK(pclose(f) == 0);
+	CHECK(WEXITSTATUS(system("exit 19")) == 19);
+}
+
+static int vm_child(void *arg)
+{
+	fill_marks(area, AREA, (uintptr_t)arg);
+	for (int i = 0; i < 50; i++) {
+		char *p = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (p == MAP_FAILED)
+			return 1;
+		fill_marks(p, 8 * PAGE, i);
+		check_marks(p, 8 * PAGE, i);
+		munmap(p, 8 * PAGE);
+	}
+	return 6;
+}
+
+/* A process that shares the memory but is no thread, beside its running parent. */
+static void clone_vm_process(void)
+{
+	char *stack = map_anon(256 * KIB);
+
+	for (int i = 0; i < 6; i++) {
+		int flags = CLONE_VM | SIGCHLD | (i & 1 ? CLONE_FILES | CLONE_FS : 0) |
+			    (i & 2 ? CLONE_UNTRACED : 0) | (i & 4 ? CLONE_SIGHAND : 0);
+		pid_t pid = SYS(clone(vm_child, stack + 256 * KIB, flags, (void *)(uintptr_t)(100 + i)));
+
+		vm_child((void *)(uintptr_t)(100 + i));
+		expect_exit(pid, 6);
+		check_marks(area, AREA, 100 + i);
+	}
+	SYS(munmap(stack, 256 * KIB));
+}
+
+static int cow_child(void *arg)
+{
+	check_marks(area, AREA, (uintptr_t)arg);
+	fill_marks(area, AREA, 500);
+	check_marks(area, AREA, 500);
+	return 4;
+}
+
+/* A copy of the memory, with CLONE_UNTRACED: nobody may lose sight of it. */
+static void clone_untraced_fork(void)
+{
+	char *stack = map_anon(256 * KIB);
+	pid_t pid;
+
+	fill_marks(area, AREA, 200);
+	pid = SYS(clone(cow_child, stack + 256 * KIB, SIGCHLD | CLONE_UNTRACED, (void *)200));
+	check_marks(area, AREA, 200);
+	expect_exit(pid, 4);
+	check_marks(area, AREA, 200);
+	SYS(munmap(stack, 256 * KIB));
+}
+
+/* exit_signal 0 and others than SIGCHLD: only __WCLONE or __WALL sees these children. */
+static void clone_other_exit_signals(void)
+{
+	char *stack = map_anon(256 * KIB);
+	int st;
+	pid_t pid = SYS(clone(vm_child, stack + 256 * KIB, CLONE_VM, (void *)1));
+
+	FAILS(ECHILD, waitpid(-1, &st, 0));
+	CHECK(SYS(waitpid(pid, &st, __WCLONE)) == pid && WEXITSTATUS(st) == 6);
+	signal(SIGUSR1, SIG_IGN);
+	pid = SYS(clone(vm_child, stack + 256 * KIB, CLONE_VM | SIGUSR1, (void *)1));
+	CHECK(SYS(waitpid(-1, &st, __WALL)) == pid && WEXITSTATUS(st) == 6);
+	FAILS(ECHILD, waitpid(-1, &st, __WALL));
+	FAILS(ECHILD, waitpid(-1, &st, __WALL | WNOHANG));
+	FAILS(ECHILD, waitpid(-1, &st, __WCLONE));
+	SYS(munmap(stack, 256 * KIB));
+}
+
+static pid_t raw_clone3(struct clone_args *args)
+{
+	return syscall(SYS_clone3, args, sizeof(*args));
+}
+
+/* clone3 as fork, its result words in memory that nobody has touched. */
+static void clone3_fork(void)
+{
+	pid_t *word = map_anon(2 * PAGE);
+	pid_t *child_word = (pid_t *)((char *)word + PAGE);
+	int pidfd = -1;
+	siginfo_t si;
+	struct clone_args args = {
+		.flags = CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_PIDFD,
+		.pidfd = (uintptr_t)&pidfd,
+		.parent_tid = (uintptr_t)word,
+		.child_tid = (uintptr_t)child_word,
+		.exit_signal = SIGCHLD,
+	};
+	pid_t pid = SYS(raw_clone3(&args));
+
+	if (!pid) {
+		CHECK(*child_word == getpid() && *word == 0, "%d %d", *child_word, *word);
+		fill_marks(area, AREA, 300);
+		_exit(8);
+	}
+	CHECK(*word == pid && *child_word == 0);
+	CHECK(pidfd >= 0);
+	SYS(waitid(P_PIDFD, pidfd, &si, WEXITED));
+	CHECK(si.si_pid == pid && si.si_code == CLD_EXITED && si.si_status == 8);
+	SYS(close(pidfd));
+	SYS(munmap(word, 2 * PAGE));
+}
+
+/* Refusals come from the kernel, with its errno. */
+static void clone3_bad_arguments(void)
+{
+	struct clone_args args = { .flags = CLONE_THREAD, .exit_signal = SIGCHLD };
+
+	FAILS(EINVAL, raw_clone3(&args));
+	args = (struct clone_args){ .flags = CLONE_SIGHAND };
+	FAILS(EINVAL, raw_clone3(&args));
+	FAILS(EINVAL, syscall(SYS_clone3, &args, 8));
+	FAILS(EFAULT, syscall(SYS_clone3, (void *)8, sizeof(args)));
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && !strcmp(argv[1], "child"))
+		return run_as_child(atoi(argv[2]));
+	CHECK(SYS(readlink("/proc/self/exe", self, sizeof(self) - 1)) > 0);
+	area = map_anon(AREA);
+	RUN(vfork_exec);
+	RUN(vfork_shares_memory);
+	RUN(vfork_failing_exec);
+	RUN(posix_spawn_serial);
+	RUN(posix_spawn_from_threads);
+	RUN(spawn_with_actions);
+	RUN(popen_and_system);
+	RUN(clone_vm_process);
+	RUN(clone_untraced_fork);
+	RUN(clone_other_exit_signals);
+	RUN(clone3_fork);
+	RUN(clone3_bad_arguments);
+	return 0;
+}
