@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+/* mremap in all its forms. */
+#include "e2e.h"
+
+#define RW (PROT_READ | PROT_WRITE)
+#define AREA (32 * PAGE)
+
+static void grow_and_shrink(void)
+{
+	char *p = map_anon(AREA);
+	size_t len = AREA;
+
+	fill_marks(p, AREA, 1);
+	for (int i = 0; i < 40; i++) {
+		size_t want = i % 3 == 2 ? AREA : AREA * (i % 7 + 2);
+
+		p = SYS(mremap(p, len, want, MREMAP_MAYMOVE));
+		if (want > len) {
+			check_bytes(p + len, PAGE, 0);
+			check_bytes(p + want - PAGE, PAGE, 0);
+		}
+		check_marks(p, AREA, 1);
+		len = want;
+		fill_marks(p, len, 1);
+	}
+	SYS(munmap(p, len));
+}
+
+/* Without MAYMOVE it grows only where there is room. */
+static void in_place(void)
+{
+	char *p = map_anon(4 * AREA);
+
+	fill_marks(p, AREA, 1);
+	FAILS(ENOMEM, mremap(p, AREA, AREA + PAGE, 0));
+	check_marks(p, AREA, 1);
+	SYS(munmap(p + AREA, 2 * AREA));
+	CHECK(SYS(mremap(p, AREA, 2 * AREA, 0)) == p);
+	check_marks(p, AREA, 1);
+	check_bytes(p + AREA, AREA, 0);
+	CHECK(SYS(mremap(p, 2 * AREA, PAGE, 0)) == p);
+	FAILS(EFAULT, mremap(p + PAGE, PAGE, PAGE, MREMAP_MAYMOVE));
+	SYS(munmap(p, 4 * AREA));
+}
+
+static void fixed_target(void)
+{
+	char *p = map_anon(AREA), *to = map_anon(3 * AREA);
+
+	fill_marks(p, AREA, 2);
+	fill_marks(to, 3 * AREA, 3);
+	CHECK(SYS(mremap(p, AREA, AREA, MREMAP_MAYMOVE | MREMAP_FIXED, to + AREA)) == to + AREA);
+	check_marks(to, AREA, 3);
+	check_marks(to + AREA, AREA, 2);
+	for (size_t i = 0; i < AREA / PAGE; i++)
+		CHECK(*(uint64_t *)(to + 2 * AREA + i * PAGE) == mark(3, 2 * AREA / PAGE + i));
+	/* Grow and shrink while moving onto a fixed place. */
+	p = SYS(mremap(to + AREA, AREA, 2 * AREA, MREMAP_MAYMOVE));
+	CHECK(SYS(mremap(p, 2 * AREA, AREA, MREMAP_MAYMOVE | MREMAP_FIXED, to)) == to);
+	check_marks(to, AREA, 2);
+	SYS(munmap(to, 3 * AREA));
+}
+
+/* The old place stays mapped and is empty; both go on with lives of their own. */
+static void dontunmap(void)
+{
+	char *p = map_anon(AREA), *q;
+
+	fill_marks(p, AREA, 4);
+	q = SYS(mremap(p, AREA, AREA, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL));
+	CHECK(q != p);
+	check_marks(q, AREA, 4);
+	check_bytes(p, AREA, 0);
+	fill_marks(p, AREA, 5);
+	check_marks(q, AREA, 4);
+	fill_marks(q, AREA, 6);
+	check_marks(p, AREA, 5);
+	SYS(munmap(p, AREA));
+	check_marks(q, AREA, 6);
+	SYS(munmap(q, AREA));
+}
+
+/* The middle of a mapping moves away, and something else moves in. */
+static void middle(void)
+{
+	char *p = map_anon(3 * AREA), *q, *r;
+
+	fill_marks(p, 3 * AREA, 7);
+	q = map_anon(AREA);
+	CHECK(SYS(mremap(p + AREA, AREA, AREA, MREMAP_MAYMOVE | MREMAP_FIXED, q)) == q);
+	for (size_t i = 0; i < AREA / PAGE; i++)
+		CHECK(*(uint64_t *)(q + i * PAGE) == mark(7, AREA / PAGE + i));
+	r = SYS(mmap(p + AREA, AREA, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
+	check_bytes(r, AREA, 0);
+	fill_marks(r, AREA, 8);
+	check_marks(p, AREA, 7);
+	check_marks(r, AREA, 8);
+	CHECK(SYS(mremap(q, AREA, AREA, MREMAP_MAYMOVE | MREMAP_FIXED, r)) == r);
+	check_marks(p, 3 * AREA, 7);
+	SYS(munmap(p, 3 * AREA));
+}
+
+static char *shared_with_child;
+
+static void move_in_child(void *unused)
+{
+	char *q = SYS(mremap(shared_with_child, AREA, 2 * AREA, MREMAP_MAYMOVE));
+
+	check_marks(q, AREA, 9);
+	fill_marks(q, 2 * AREA, 10);
+	q = SYS(mremap(q, 2 * AREA, AREA, MREMAP_MAYMOVE));
+	check_marks(q, AREA, 10);
+}
+
+/* Pages shared after fork are moved by one side, or both. */
+static void move_shared_pages(void)
+{
+	char *q;
+	pid_t pid;
+
+	shared_with_child = map_anon(AREA);
+	fill_marks(shared_with_child, AREA, 9);
+	pid = fork_run(move_in_child, NULL);
+	q = SYS(mremap(shared_with_child, AREA, 4 * AREA, MREMAP_MAYMOVE));
+	check_marks(q, AREA, 9);
+	fill_marks(q, AREA, 11);
+	expect_exit(pid, 0);
+	check_marks(q, AREA, 11);
+	check_bytes(q + AREA, 3 * AREA, 0);
+	SYS(munmap(q, 4 * AREA));
+}
+
+/* Read-only and inaccessible mappings move with their bytes and their protection. */
+static void protections_move(void)
+{
+	char *p = map_anon(AREA), *q;
+
+	fill_marks(p, AREA, 12);
+	SYS(mprotect(p, AREA, PROT_READ));
+	q = SYS(mremap(p, AREA, 2 * AREA, MREMAP_MAYMOVE));
+	check_marks(q, AREA, 12);
+	check_bytes(q + AREA, AREA, 0);
+	FAILS(EFAULT, syscall(SYS_clock_gettime, CLOCK_REALTIME, q));
+	SYS(mprotect(q, 2 * AREA, PROT_NONE));
+	p = map_anon(2 * AREA);
+	SYS(mremap(q, 2 * AREA, 2 * AREA, MREMAP_MAYMOVE | MREMAP_FIXED, p));
+	SYS(mprotect(p, 2 * AREA, RW));
+	check_marks(p, AREA, 12);
+	SYS(munmap(p, 2 * AREA));
+}
+
+static void *mover(void *index)
+{
+	char *p = map_anon(AREA);
+
+	for (int i = 0; i < 60; i++) {
+		fill_marks(p, AREA, i);
+		p = SYS(mremap(p, AREA, 2 * AREA, MREMAP_MAYMOVE));
+		check_marks(p, AREA, i);
+		p = SYS(mremap(p, 2 * AREA, AREA, MREMAP_MAYMOVE));
+		check_marks(p, AREA, i);
+	}
+	SYS(munmap(p, AREA));
+	return NULL;
+}
+
+static void many_movers(void)
+{
+	run_threads(5, mover);
+}
+
+/* realloc of large blocks is mremap in disguise. */
+static void large_realloc(void)
+{
+	uint64_t *v = NULL;
+
+	for (size_t n = 1; n < 4 * MIB; n *= 2) {
+		v = realloc(v, 2 * n * sizeof(*v));
+		CHECK(v);
+		for (size_t i = n == 1 ? 0 : n; i < 2 * n; i++)
+			v[i] = mark(1, i);
+	}
+	for (size_t i = 0; i < 4 * MIB; i++)
+		CHECK(v[i] == mark(1, i));
+	free(v);
+}
+
+int main(void)
+{
+	RUN(grow_and_shrink);
+	RUN(in_place);
+	RUN(fixed_target);
+	RUN(dontunmap);
+	RUN(middle);
+	RUN(move_shared_pages);
+	RUN(protections_move);
+	RUN(many_movers);
+	RUN(large_realloc);
+	return 0;
+}
