@@ -201,11 +201,11 @@ PROBE(map_fixed_unarmed, "MAP_FIXED over armed memory gives unarmed memory; the 
 
 static void grow_stack(struct lab *lab)
 {
-	const u64 hole = 64 * PAGE_SIZE, top = 4 * PAGE_SIZE;
+	const u64 hole = 512 * PAGE_SIZE, top = 4 * PAGE_SIZE;
 	char *at = mmap(NULL, hole + top, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	u64 stack = (u64)at + hole;
 
-	EXPECT(at != MAP_FAILED);
+	EXPECT(at != MAP_FAILED); /* the hole is larger than stack_guard_gap, 256 pages */
 	EXPECT(!munmap(at, hole + top));
 	EXPECT(mmap((void *)stack, top, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0) == (void *)stack);
