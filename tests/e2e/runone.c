@@ -4,7 +4,7 @@
  *
  *	runone [-t SECONDS] [-o STDOUT] [-e STDERR] [-i STDIN] -s STATUS -- PROG [ARG…]
  *
- * The file STATUS gets one line: "exit N", "signal N" or "timeout", and after it one line
+ * PROG gets the descriptors 0 to 2 and no others. The file STATUS gets one line: "exit N", "signal N" or "timeout", and after it one line
  * "survivor PID NAME" for each process of the run that still lives two seconds after PROG is
  * gone. Being a child subreaper, runone inherits whatever the run leaves behind, so that no
  * process escapes by changing its session; before it exits it kills what is left, on a time-out
@@ -183,6 +183,8 @@ static pid_t start(const struct options *o, char **argv)
 		redirect(1, o->out, O_WRONLY | O_CREAT | O_TRUNC);
 	if (o->err)
 		redirect(2, o->err, O_WRONLY | O_CREAT | O_TRUNC);
+	for (int fd = 3; fd < 1024; fd++)
+		close(fd);
 	execvp(argv[0], argv);
 	die(argv[0]);
 	return -1;
