@@ -45,7 +45,8 @@ static void touch_sparsely(void)
 {
 	size_t nr = GIB / (256 * KIB);
 
-	big = map_anon(GIB);
+	big = SYS(mmap(NULL, GIB, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 	for (size_t i = 0; i < nr; i++) {
 		size_t at = i * 1103 % nr;
 
