@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -298,19 +300,34 @@ PROBE(wp_marker_empty, "with WP_UNPOPULATED an empty page can be protected: ZERO
 	subject_end(&s);
 }
 
-PROBE(register_refusals, "an ordinary file is refused with EINVAL, another context's memory with EBUSY")
+PROBE(register_busy, "memory of another context is refused with EBUSY")
 {
 	int a = syscall(SYS_userfaultfd, 0), b = syscall(SYS_userfaultfd, 0);
-	int fd = open("/proc/self/exe", O_RDONLY);
-	void *file = mmap(NULL, PAGE_SIZE, PROT_READ, MAP_PRIVATE, fd, 0);
 	void *mem = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	EXPECT(a >= 0 && b >= 0 && file != MAP_FAILED && mem != MAP_FAILED);
+	EXPECT(a >= 0 && b >= 0 && mem != MAP_FAILED);
 	EXPECT_EQ(uffd_api(a, 0), 0);
 	EXPECT_EQ(uffd_api(b, 0), 0);
 	EXPECT_EQ(uffd_register(a, range_of((u64)mem, PAGE_SIZE)), 0);
 	EXPECT_EQ(uffd_register(b, range_of((u64)mem, PAGE_SIZE)), -EBUSY);
-	EXPECT_EQ(uffd_register(a, range_of((u64)file, PAGE_SIZE)), -EINVAL);
+}
+
+PROBE(register_file, "a mapping of an ordinary file is refused with EINVAL, private or shared")
+{
+	static const int sharing[] = { MAP_PRIVATE, MAP_SHARED };
+	int uffd = syscall(SYS_userfaultfd, 0), fd = open("/proc/self/exe", O_RDONLY);
+	struct statfs fs;
+
+	EXPECT(uffd >= 0 && fd >= 0 && !fstatfs(fd, &fs));
+	if (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC)
+		SKIP("this program lies in memory itself: no ordinary file to map");
+	EXPECT_EQ(uffd_api(uffd, 0), 0);
+	for (int i = 0; i < 2; i++) {
+		void *file = mmap(NULL, PAGE_SIZE, PROT_READ, sharing[i], fd, 0);
+
+		EXPECT(file != MAP_FAILED);
+		EXPECT_EQ(uffd_register(uffd, range_of((u64)file, PAGE_SIZE)), -EINVAL);
+	}
 }
 
 /* ---- the end of a userfaultfd ---- */

@@ -282,6 +282,19 @@ static void go_to_exec_exit(pid_t pid)
 	EXPECT_EQ(tracee_wait(pid).event, TE_SYSCALL);
 }
 
+static void expect_same_regs(sc_regs *a, sc_regs *b)
+{
+	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
+
+	a->eflags |= 2; /* always set in the CPU; 6.1 shows a new image without it */
+	b->eflags |= 2;
+	for (size_t i = 0; i < sizeof(*a) / sizeof(*x); i++) {
+		if (x[i] != y[i])
+			probe_fail(__FILE__, __LINE__, "register %zu was %#llx, is %#llx", i,
+				   (unsigned long long)x[i], (unsigned long long)y[i]);
+	}
+}
+
 PROBE(exec_inject, "after PTRACE_EVENT_EXEC, at execve's exit stop, calls injected through the vdso run and leave no trace")
 {
 	struct lab *lab = lab_new();
@@ -301,7 +314,7 @@ PROBE(exec_inject, "after PTRACE_EVENT_EXEC, at execve's exit stop, calls inject
 	EXPECT_EQ(closed, 0);
 	EXPECT_EQ(remote_end(&remote), 0);
 	EXPECT_EQ(tracee_get_regs(pid, &after), 0);
-	EXPECT(!memcmp(&before, &after, sizeof(before)));
+	expect_same_regs(&before, &after);
 	resume_to_end(pid, 0);
 }
 

@@ -1,0 +1,174 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Boot Debian's 6.1 and 6.12 cloud kernels under qemu (no KVM) and test upager there.
+#
+#	kernels.sh [-n] [6.1] [6.12]
+#
+# Default: both kernels, one after the other.  In each: every probe, `upager doctor`, and the e2e
+# programs of tests/e2e/core.txt at check level 3, all linked statically in an initramfs on busybox.
+# The kernels are Debian packages, found by name through their meta packages and kept in build/kernels.
+# -n: download nothing, use what is there.
+# Prints "ok|FAIL|skip KERNEL TEST" lines and a summary; status 1 on any failure, also when a boot ends
+# without its verdict.
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+cache=$root/build/kernels
+build=$root/build/static
+boot_limit=${KERNELS_LIMIT:-300} # seconds for one kernel
+download=yes
+
+die()
+{
+	echo "kernels.sh: $*" >&2
+	exit 2
+}
+
+while getopts n opt; do
+	case $opt in
+	n) download= ;;
+	*) sed -n '5s/^#	//p' "$0" >&2; exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || set -- 6.1 6.12
+mkdir -p "$cache" || die "cannot make $cache"
+
+# meta_package VERSION: the package whose dependency is the newest kernel of that series.
+meta_package()
+{
+	case $1 in
+	6.1) echo linux-image-cloud-amd64 ;;
+	6.12) echo linux-image-6.12-cloud-amd64 ;;
+	*) die "no such kernel: $1 (6.1, 6.12)" ;;
+	esac
+}
+
+# kernel_image VERSION: path of its vmlinuz, unpacked if it is not there yet.
+kernel_image()
+{
+	dir=$cache/$1
+	set -- "$1" "$dir"/boot/vmlinuz-*
+	if [ ! -e "$2" ]; then
+		[ -n "$download" ] || die "no kernel in $dir"
+		package=$(apt-cache depends "$(meta_package "$1")" |
+			sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p' | head -n 1)
+		[ -n "$package" ] || die "apt knows no kernel $1 (apt-get update?)"
+		mkdir -p "$dir" && cd "$dir" || die "cannot make $dir"
+		timeout 300 apt-get -qq -o APT::Sandbox::User=root download "$package" >&2 ||
+			die "cannot download $package"
+		dpkg-deb --fsys-tarfile ./*.deb | tar -x ./boot || die "cannot unpack $package"
+		rm -f ./*.deb
+		cd "$root" || exit 2
+		set -- "$1" "$dir"/boot/vmlinuz-*
+	fi
+	[ -e "$2" ] || die "no vmlinuz for $1"
+	echo "$2"
+}
+
+# Names of the core programs, without their check level and arguments.
+core_programs()
+{
+	sed -n 's/^\([a-z0-9_.-]*\).*/\1/p' "$root/tests/e2e/core.txt" | sort -u
+}
+
+build_static()
+{
+	log=$cache/build.log
+	{
+		cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DUPAGER_STATIC=ON &&
+			# shellcheck disable=SC2046 # the list gives words
+			timeout 600 ninja -C "$build" -j "$(nproc)" upager probe runone $(core_programs)
+	} >"$log" 2>&1 || {
+		tail -n 20 "$log" >&2
+		die "the static build failed ($log)"
+	}
+}
+
+write_init()
+{
+	cat <<'INIT'
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/ TMPDIR=/tmp
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/shm
+mount -t tmpfs tmpfs /dev/shm
+mount -t tmpfs tmpfs /tmp
+echo # the BIOS leaves the cursor within a line
+echo "BEGIN $(uname -r)"
+/probe 2>&1 | sed 's/^\(ok\|FAIL\|skip\)  */\1 probe./'
+if /upager doctor >/tmp/doctor 2>&1; then
+	echo "ok doctor"
+else
+	cat /tmp/doctor
+	echo "FAIL doctor (status $?)"
+fi
+sh /e2e/run-e2e.sh -u /upager -b /e2e -c 3 -t 60 -l /e2e/core.txt all 2>&1 |
+	sed 's/^\(ok\|FAIL\|skip\)  */\1 e2e./'
+echo "END"
+sync
+reboot -f
+INIT
+}
+
+# All that the guest needs, as one cpio archive.
+make_initramfs()
+{
+	tree=$cache/tree
+	rm -rf "$tree"
+	mkdir -p "$tree/bin" "$tree/proc" "$tree/sys" "$tree/dev" "$tree/tmp" "$tree/e2e" "$tree/etc"
+	busybox=$(command -v busybox) || die "busybox-static is not installed"
+	cp "$busybox" "$tree/bin/busybox"
+	ln -s busybox "$tree/bin/sh"
+	cp "$build/pager/upager" "$build/tests/probe/probe" "$tree/" || die "not built"
+	for p in runone $(core_programs); do
+		cp "$(find "$build/tests/e2e" -type f -perm -u+x -name "$p" | head -n 1)" "$tree/e2e/$p" ||
+			die "not built: $p"
+	done
+	cp "$root/tests/e2e/run-e2e.sh" "$root/tests/e2e/core.txt" "$tree/e2e/"
+	printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$tree/etc/passwd"
+	write_init >"$tree/init"
+	chmod 755 "$tree/init"
+	(cd "$tree" && find . | cpio -o -H newc --quiet) >"$cache/initramfs.cpio" || die "cpio failed"
+	rm -rf "$tree"
+}
+
+# boot VERSION IMAGE: run the guest; its console goes to build/kernels/VERSION.log.
+boot()
+{
+	timeout -k 5 "$boot_limit" qemu-system-x86_64 -accel tcg -cpu max,la57=off -smp 2 -m 1024 \
+		-nographic -no-reboot -nic none -kernel "$2" -initrd "$cache/initramfs.cpio" \
+		-append "console=ttyS0 panic=-1 loglevel=1 random.trust_cpu=1" \
+		</dev/null 2>&1 | tr -d '\r' >"$cache/$1.log"
+}
+
+# verdict VERSION: print what the console says, with the reasons of failures.
+verdict()
+{
+	log=$cache/$1.log
+	sed -n '/^BEGIN/,/^END/p' "$log" | sed "s/^\(ok\|FAIL\|skip\) /\1 $1 /" |
+		grep -v '^BEGIN\|^END\|^probes: \|^e2e: '
+	if ! grep -q '^END' "$log"; then
+		echo "FAIL $1 boot: no verdict within $boot_limit s; the console's end:"
+		tail -n 15 "$log" | sed 's/^/     | /'
+	fi
+}
+
+[ -f "$root/tests/e2e/core.txt" ] || die "tests/e2e/core.txt is missing"
+build_static
+make_initramfs
+results=$cache/results
+: >"$results"
+for version; do
+	image=$(kernel_image "$version") || exit 2
+	echo "== Linux $version ($(basename "$image"))"
+	boot "$version" "$image"
+	verdict "$version" | tee -a "$results"
+done
+passed=$(grep -c '^ok ' "$results")
+failed=$(grep -c '^FAIL ' "$results")
+skipped=$(grep -c '^skip ' "$results")
+echo "kernels: $passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
