@@ -53,7 +53,8 @@ kernel_image()
 		package=$(apt-cache depends "$(meta_package "$1")" |
 			sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p' | head -n 1)
 		[ -n "$package" ] || die "apt knows no kernel $1 (apt-get update?)"
-		mkdir -p "$dir" && cd "$dir" || die "cannot make $dir"
+		mkdir -p "$dir" || die "cannot make $dir"
+		cd "$dir" || exit 2
 		timeout 300 apt-get -qq -o APT::Sandbox::User=root download "$package" >&2 ||
 			die "cannot download $package"
 		dpkg-deb --fsys-tarfile ./*.deb | tar -x ./boot || die "cannot unpack $package"
@@ -74,14 +75,12 @@ core_programs()
 build_static()
 {
 	log=$cache/build.log
-	{
-		cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DUPAGER_STATIC=ON &&
-			# shellcheck disable=SC2046 # the list gives words
-			timeout 600 ninja -C "$build" -j "$(nproc)" upager probe runone $(core_programs)
-	} >"$log" 2>&1 || {
-		tail -n 20 "$log" >&2
-		die "the static build failed ($log)"
-	}
+	cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DUPAGER_STATIC=ON \
+		>"$log" 2>&1 || die "cannot configure the static build ($log)"
+	# shellcheck disable=SC2046 # the list gives words
+	timeout 600 ninja -C "$build" -j "$(nproc)" upager probe runone $(core_programs) >>"$log" 2>&1 && return
+	tail -n 20 "$log" >&2
+	die "the static build failed ($log)"
 }
 
 write_init()
