@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * commands.h - the sub-commands of upager, one source file each (cmd_NAME.c), called by main.c.
- *
- * argv[0] is what messages begin with ("upager doctor"); the rest are the sub-command's own options.
- */
+/* commands.h - one function a sub-command, called by main.c with argv[0] the sub-command's name. */
 #ifndef UPAGER_COMMANDS_H
 #define UPAGER_COMMANDS_H
 
-/*
- * Print what this machine allows upager to do.
- * Return: 0 `upager run` will work, 1 it will not, 125 our own failure.  Exits on usage errors (125).
- */
+/* upager's own failures. */
+#define EXIT_UPAGER         125
+#define EXIT_NOT_EXECUTABLE 126
+#define EXIT_NOT_FOUND      127
+
+int cmd_run(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 #endif /* UPAGER_COMMANDS_H */

@@ -229,6 +229,17 @@ int proc_task_cpu(pid_t tid)
 	return p ? atoi(p) : -ESRCH;
 }
 
+pid_t proc_ppid(pid_t tid)
+{
+	char buf[2048];
+	const char *p;
+
+	if (slurp(tid, "stat", buf, sizeof(buf)) < 0)
+		return -ESRCH;
+	p = stat_field(buf, 4);
+	return p ? atoi(p) : -ESRCH;
+}
+
 pid_t proc_tgid(pid_t tid)
 {
 	char buf[2048];

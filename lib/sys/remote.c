@@ -51,6 +51,20 @@ static int next_syscall_stop(struct remote *r)
 	}
 }
 
+int remote_begin_at_call(struct remote *r, pid_t tid)
+{
+	sc_regs regs;
+	int ret = remote_begin(r, tid, 0);
+
+	if (ret)
+		return ret;
+	r->site = r->saved.rip - SYSCALL_INSN_LEN;
+	regs = r->saved;
+	sc_skip(&regs, -ENOSYS);
+	(void)tracee_set_regs(tid, &regs);
+	return next_syscall_stop(r); /* the exit of the call that did not run */
+}
+
 int remote_syscall(struct remote *r, long *result, long nr, u64 a0, u64 a1, u64 a2, u64 a3,
 		   u64 a4, u64 a5)
 {
@@ -78,6 +92,12 @@ int remote_end(struct remote *r)
 	if (r->stopped)
 		(void)kill(r->tid, SIGSTOP);
 	return 0;
+}
+
+int remote_end_with(struct remote *r, long result)
+{
+	sc_skip(&r->saved, result);
+	return remote_end(r);
 }
 
 u64 remote_vdso_site(void)

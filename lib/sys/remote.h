@@ -25,16 +25,20 @@ struct remote {
 	struct tracee_stop death;  /* event TE_EXITED/TE_KILLED when it died meanwhile, else TE_NONE */
 };
 
-/*
- * Pre: the task is at a syscall exit stop, or at a seccomp stop (then the trapped call is lost and must
- * be aimed again by the caller).  Returns 0 or -ESRCH.
- */
+/* Pre: the task is at a syscall exit stop, or at its first stop.  Returns 0 or -ESRCH. */
 int must_check remote_begin(struct remote *r, pid_t tid, u64 site);
+/*
+ * Pre: the task is at a seccomp stop.  The trapped call is given up; its own syscall instruction is the
+ * site; what the program gets instead is for remote_end_with() to say.
+ */
+int must_check remote_begin_at_call(struct remote *r, pid_t tid);
 /* Run one call.  *result gets what the kernel returned (-errno as such).  Returns 0, or -ESRCH: dead. */
 int must_check remote_syscall(struct remote *r, long *result, long nr, u64 a0, u64 a1, u64 a2,
 			      u64 a3, u64 a4, u64 a5);
 /* Restore.  Returns 0, or -ESRCH: dead; then r->death says how, and nobody else will report it. */
 int remote_end(struct remote *r);
+/* As remote_end, with `result` for the call that remote_begin_at_call gave up. */
+int remote_end_with(struct remote *r, long result);
 
 /* Offset of a syscall instruction in the vdso of this kernel, or 0 when there is none. */
 u64 remote_vdso_site(void);

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop.c - the supervisor's life: start, one wait, dispatch, end.
+ *
+ * The one wait is an io_uring that polls every userfaultfd, the signals (a child stopped; we are to
+ * end) and a timer.  Nothing else blocks.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "commands.h"
+#include "front.h"
+#include "sc.h"
+#include "sup.h"
+#include "sys/caps.h"
+#include "sys/remote.h"
+#include "sys/uffd.h"
+
+/* Ring tags; below them: a space's id. */
+#define TAG_SIGNAL (1ULL << 32)
+#define TAG_TICK   (2ULL << 32)
+
+#define EVENT_BATCH  64
+#define TICK_NS	     1000000
+
+/* ---- the timer ---- */
+
+static void tick_arm(struct sup *sup, bool on)
+{
+	struct itimerspec its = { { 0, on ? TICK_NS : 0 }, { 0, on ? TICK_NS : 0 } };
+
+	sup->ticking = on;
+	if (timerfd_settime(sup->tickfd, 0, &its, NULL))
+		BUG("timerfd_settime: error %d", errno);
+}
+
+void sup_need_tick(struct sup *sup)
+{
+	if (!sup->ticking)
+		tick_arm(sup, true);
+}
+
+/* ---- ending ---- */
+
+static void kill_tree(struct sup *sup)
+{
+	struct task *t;
+
+	for (int i = 0; i < TASK_BUCKETS; i++)
+		list_for_each_entry(t, &sup->tasks[i], link)
+			(void)kill(t->tid, SIGKILL);
+}
+
+static void end_tree(struct sup *sup)
+{
+	sup->ending = true;
+	kill_tree(sup);
+	sup_need_tick(sup); /* tasks that are being born meanwhile are killed at the next tick */
+}
+
+void sup_fail(struct sup *sup, const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("upager: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	sup->failed = true;
+	end_tree(sup);
+}
+
+static void on_tick(struct sup *sup)
+{
+	struct space *s, *tmp;
+	bool again;
+	u64 n;
+
+	(void)!read(sup->tickfd, &n, sizeof(n));
+	if (sup->ending)
+		kill_tree(sup);
+	list_for_each_entry_safe(s, tmp, &sup->spaces, link)
+		faults_retry(s);
+	again = placement_tick(sup, now_ns()) || sup->ending;
+	list_for_each_entry(s, &sup->spaces, link)
+		again |= !list_empty(&s->parked);
+	if (!again)
+		tick_arm(sup, false);
+}
+
+/* ---- dispatch ---- */
+
+static void drain_stops(struct sup *sup)
+{
+	for (;;) {
+		struct tracee_stop s = tracee_next();
+
+		if (s.event == TE_NONE || s.event == TE_NO_TASKS)
+			return;
+		if (s.tid == sup->root && (s.event == TE_EXITED || s.event == TE_KILLED))
+			sup->stats.root_status = s.event == TE_EXITED ? s.status << 8 : s.status;
+		on_stop(sup, s);
+	}
+}
+
+static void on_signal(struct sup *sup)
+{
+	struct signalfd_siginfo info[8];
+	ssize_t n = read(sup->sigfd, info, sizeof(info));
+
+	for (ssize_t i = 0; i < n / (ssize_t)sizeof(info[0]); i++)
+		if (info[i].ssi_signo != SIGCHLD)
+			end_tree(sup); /* the front is gone, or somebody ends us */
+	drain_stops(sup);
+}
+
+static void dispatch(struct sup *sup, const struct ring_event *ev)
+{
+	struct space *space;
+
+	if (ev->tag == TAG_SIGNAL) {
+		if (!ev->more)
+			ring_poll(&sup->ring, sup->sigfd, TAG_SIGNAL);
+		on_signal(sup);
+	} else if (ev->tag == TAG_TICK) {
+		if (!ev->more)
+			ring_poll(&sup->ring, sup->tickfd, TAG_TICK);
+		on_tick(sup);
+	} else {
+		space = space_by_id(sup, (u32)ev->tag);
+		if (!space || ev->res == -ECANCELED)
+			return;
+		if (!ev->more)
+			ring_poll(&sup->ring, space->uffd, ev->tag);
+		on_uffd(space);
+	}
+}
+
+static void run_loop(struct sup *sup)
+{
+	struct ring_event ev[EVENT_BATCH];
+
+	while (sup->nr_tasks) {
+		int n = ring_wait(&sup->ring, ev, EVENT_BATCH, UINT64_MAX);
+
+		for (int i = 0; i < n; i++)
+			dispatch(sup, &ev[i]);
+	}
+}
+
+/* ---- start ---- */
+
+static u64 read_sysctl(const char *path, u64 otherwise)
+{
+	FILE *f = fopen(path, "re");
+	unsigned long v;
+
+	if (!f)
+		return otherwise;
+	if (fscanf(f, "%lu", &v) != 1)
+		v = otherwise;
+	fclose(f);
+	return v;
+}
+
+static int say(const char *what, int err)
+{
+	fprintf(stderr, "upager: cannot %s: %s (upager doctor tells more)\n", what, strerror(err));
+	return EXIT_UPAGER;
+}
+
+static int check_machine(struct sup *sup)
+{
+	struct caps caps;
+	const char *blocker;
+
+	caps_detect_run(&caps);
+	blocker = caps_blocker(&caps);
+	if (blocker) {
+		fprintf(stderr, "upager: this machine cannot run programs under upager: %s\n",
+			blocker);
+		return EXIT_UPAGER;
+	}
+	sup->uffd_features = UFFD_FEATURES_REQUIRED;
+	sup->vdso_site = remote_vdso_site();
+	if (getrandom(&sup->secret, sizeof(sup->secret), 0) < 0)
+		return say("get random bytes", errno);
+	sup->secret &= PAGE_MASK; /* mmap wants its offset aligned, even where it ignores it */
+	return 0;
+}
+
+static int open_sources(struct sup *sup)
+{
+	sigset_t mask;
+	int ret = ring_init(&sup->ring);
+
+	if (ret)
+		return say("set up an io_uring", -ret);
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGCHLD);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGHUP);
+	sup->sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	sup->tickfd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (sup->sigfd < 0 || sup->tickfd < 0)
+		return say("open a signalfd and a timer", errno);
+	ring_poll(&sup->ring, sup->sigfd, TAG_SIGNAL);
+	ring_poll(&sup->ring, sup->tickfd, TAG_TICK);
+	return 0;
+}
+
+static int make_world(struct sup *sup)
+{
+	struct mm_config config = {
+		.hw = &hw_linux,
+		.max_map_count = read_sysctl("/proc/sys/vm/max_map_count", 65530),
+		.stack_guard_gap = 256 * PAGE_SIZE,
+		.prefetch_max_pages = sup->opt->prefetch_pages,
+	};
+
+	sup->world = mm_world_create(&config);
+	return sup->world ? 0 : say("make the model", ENOMEM);
+}
+
+static int start_root(struct sup *sup, int go_fd)
+{
+	struct task *t;
+	int ret = tracee_seize(sup->root, check_level >= CHECK_AUDIT);
+
+	if (ret)
+		return say("trace the program (ptrace)", -ret);
+	t = task_get(sup, sup->root);
+	t->tgid = sup->root;
+	t->state = TASK_RUNNING;
+	t->is_root = true;
+	t->pidfd = pidfd_of(sup->root);
+	sup->stats.processes = 1;
+	if (write(go_fd, "g", 1) != 1)
+		return say("start the program", errno);
+	close(go_fd);
+	return 0;
+}
+
+static void sup_fini(struct sup *sup)
+{
+	placement_release_all(sup);
+	sc_drop_orphans(sup);
+	mm_world_destroy(sup->world);
+	ring_fini(&sup->ring);
+	close(sup->sigfd);
+	close(sup->tickfd);
+	maps_free(&sup->maps);
+	maps_free(&sup->audit_maps);
+	free(sup->descs);
+}
+
+int supervise(const struct run_options *opt, struct run_shared *shared, pid_t root, int go_fd)
+{
+	static struct sup sup;
+	struct mm_world_stats pages;
+	int ret;
+
+	sup = (struct sup){ .opt = opt, .shared = shared, .root = root };
+	for (int i = 0; i < TASK_BUCKETS; i++)
+		list_init(&sup.tasks[i]);
+	list_init(&sup.spaces);
+	list_init(&sup.orphans);
+	check_level = opt->check;
+	ret = check_machine(&sup);
+	if (!ret)
+		ret = open_sources(&sup);
+	if (!ret)
+		ret = make_world(&sup);
+	placement_init(&sup.placement, opt->hold);
+	stats_start(&sup.stats);
+	if (!ret)
+		ret = start_root(&sup, go_fd);
+	if (ret)
+		return ret; /* the front ends PROG, which is waiting */
+	run_loop(&sup);
+	mm_world_stats(sup.world, &pages);
+	if (opt->stat != STAT_NONE && !shared->exec_errno)
+		ret = stats_write(&sup.stats, &pages, opt);
+	sup_fini(&sup);
+	return sup.failed ? EXIT_UPAGER : ret;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * on_fault.c - a userfaultfd speaks: decode, let the model answer, or park.
+ *
+ * Called by the loop, and again for parked faults when what they waited for is over; each time from the
+ * top, because anything may have changed.  The answer itself is mm_handle_fault()'s.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "sc.h"
+#include "sup.h"
+#include "sys/uffd.h"
+
+#define READ_BATCH 16
+
+static void park(struct space *space, const struct parked_fault *f)
+{
+	struct parked_fault *copy = malloc(sizeof(*copy));
+
+	BUG_ON(!copy);
+	*copy = *f;
+	list_add_tail(&copy->link, &space->parked);
+}
+
+/* Must this fault wait for the call that is in the kernel? */
+static bool must_wait(const struct space *space, const struct parked_fault *f)
+{
+	const struct task *caller = space->caller;
+
+	if (!caller)
+		return false;
+	/* What is mapped now may or may not reach the child; only the forker itself cannot wait. */
+	if (space->forking)
+		return f->tid != caller->tid;
+	/* The kernel may have dropped the page already; the model will only with commit. */
+	return caller->call.plan &&
+	       range_contains(mm_plan_zaps(caller->call.plan), f->address);
+}
+
+static void count_handled(struct stats *stats, const struct vm_fault *vmf, u64 since_ns, u64 now)
+{
+	if (vmf->handler != FH_NONE)
+		hist_add(&stats->latency[vmf->handler], now - since_ns);
+}
+
+/* Answer one fault or park it. */
+static void handle(struct space *space, const struct parked_fault *f)
+{
+	struct sup *sup = space->sup;
+	struct vm_fault vmf = { .address = f->address, .flags = f->flags };
+
+	if (must_wait(space, f)) {
+		park(space, f);
+		return;
+	}
+	switch (mm_handle_fault(space->mm, &vmf)) {
+	case FAULT_RESOLVED:
+		count_handled(&sup->stats, &vmf, f->since_ns, now_ns());
+		break;
+	case FAULT_SPURIOUS:
+		sup->stats.spurious++;
+		break;
+	case FAULT_RETRY:
+	case FAULT_PARKED:
+	case FAULT_OOM:
+		park(space, f);
+		sup_need_tick(sup);
+		break;
+	case FAULT_GONE:
+		break; /* its tasks' ends are about to be reported */
+	case FAULT_SIGBUS:
+		BUG("SIGBUS from a private anonymous fault");
+	}
+	if (check_level >= CHECK_VERIFY)
+		mm_verify(space->mm);
+}
+
+static void on_pagefault(struct space *space, const struct uffd_msg *msg, u64 now)
+{
+	struct stats *stats = &space->sup->stats;
+	u64 flags = msg->arg.pagefault.flags;
+	struct parked_fault f = {
+		.address = page_align_down(msg->arg.pagefault.address),
+		.tid = (pid_t)msg->arg.pagefault.feat.ptid,
+		.since_ns = now,
+	};
+	struct task *t;
+
+	if (flags & UFFD_PAGEFAULT_FLAG_WRITE)
+		f.flags |= FAULT_FLAG_WRITE;
+	if (flags & UFFD_PAGEFAULT_FLAG_WP) {
+		f.flags |= FAULT_FLAG_WP | FAULT_FLAG_WRITE;
+		stats->wp++;
+	} else if (flags & UFFD_PAGEFAULT_FLAG_MINOR) {
+		f.flags |= FAULT_FLAG_MINOR;
+		stats->minor++;
+	} else {
+		stats->missing++;
+	}
+	t = task_find(space->sup, f.tid);
+	if (t && t->space == space)
+		placement_event(space->sup, t, now);
+	handle(space, &f);
+}
+
+static void on_message(struct space *space, const struct uffd_msg *msg, u64 now)
+{
+	switch (msg->event) {
+	case UFFD_EVENT_PAGEFAULT:
+		on_pagefault(space, msg, now);
+		break;
+	case UFFD_EVENT_FORK:
+		sc_fork_event(space, (int)msg->arg.fork.ufd);
+		break;
+	case UFFD_EVENT_REMAP:
+		break; /* mremap's exit stop tells the same; reading it lets the caller go on */
+	default:
+		BUG("userfaultfd event %d, which was not asked for", msg->event);
+	}
+}
+
+void on_uffd(struct space *space)
+{
+	struct uffd_msg msgs[READ_BATCH];
+	u64 now = now_ns();
+	int n;
+
+	do {
+		n = uffd_read(space->uffd, msgs, READ_BATCH);
+		if (n < 0)
+			BUG("read of a userfaultfd: error %d", -n);
+		for (int i = 0; i < n; i++)
+			on_message(space, &msgs[i], now);
+	} while (n == READ_BATCH);
+}
+
+void faults_retry(struct space *space)
+{
+	struct list_head again;
+	struct parked_fault *f;
+
+	if (list_empty(&space->parked))
+		return;
+	/* Take the list over: handle() may park anew. */
+	again = space->parked;
+	again.next->prev = &again;
+	again.prev->next = &again;
+	list_init(&space->parked);
+	while (!list_empty(&again)) {
+		f = list_first_entry(&again, struct parked_fault, link);
+		list_del(&f->link);
+		handle(space, f);
+		free(f);
+	}
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * on_stop.c - a tracee stopped or ended: act on what tracee_next() classified.
+ *
+ * Every path ends with the task resumed, listening, waiting on a list, or freed.  A resume that says
+ * "no such task" needs no handling: the task is dying and its end will be reported.
+ */
+#include <errno.h>
+#include <signal.h>
+
+#include "base/check.h"
+#include "front.h"
+#include "sc.h"
+#include "sup.h"
+
+/* ---- trapped calls ---- */
+
+static void resume(struct task *t)
+{
+	t->state = TASK_RUNNING;
+	(void)tracee_resume(t->tid, 0);
+}
+
+static void skip_call(struct task *t, long result)
+{
+	sc_regs regs = t->call.regs;
+
+	sc_skip(&regs, result);
+	(void)tracee_set_regs(t->tid, &regs);
+	resume(t);
+}
+
+/* The row's call is to run or be answered; the slot, if it needs one, is ours. */
+static void start_call(struct sup *sup, struct task *t)
+{
+	const struct sc_row *row = t->call.row;
+	struct space *space = t->space;
+	bool holds_slot = row->flags & SC_MM;
+	enum sc_verdict verdict;
+
+	if (holds_slot)
+		space->caller = t;
+	verdict = row->enter(sup, t);
+	switch (verdict) {
+	case SC_PASS:
+	case SC_DONE:
+		resume(t);
+		break;
+	case SC_DIED:
+		if (holds_slot)
+			space_call_done(space);
+		on_stop(sup, t->call.death);
+		return;
+	case SC_WATCH:
+	case SC_WATCH_FREE:
+		t->state = TASK_CALLING;
+		(void)tracee_resume_to_syscall(t->tid, 0);
+		break;
+	case SC_REFUSE:
+		sup->stats.refused[sc_row_index(row)]++;
+		skip_call(t, t->call.result);
+		break;
+	case SC_SKIP:
+		skip_call(t, t->call.result);
+		break;
+	}
+	if (holds_slot && verdict != SC_WATCH)
+		space_call_done(space);
+}
+
+void on_stop_call(struct sup *sup, struct task *t)
+{
+	struct space *space = t->space;
+
+	if (t->call.row->flags & SC_MM && space->caller) {
+		t->state = TASK_WAITING;
+		list_add_tail(&t->wait_link, &space->waiters);
+		return;
+	}
+	start_call(sup, t);
+}
+
+static void on_seccomp(struct sup *sup, struct task *t, u64 data)
+{
+	t->call = (struct call){ 0 };
+	if (tracee_get_regs(t->tid, &t->call.regs))
+		return;
+	if (data != FILTER_TRACE_DATA) {
+		/* A filter of the program's own: natively nobody traces, and that is ENOSYS. */
+		skip_call(t, -ENOSYS);
+		return;
+	}
+	if (!t->space) { /* the child between fork and exec */
+		resume(t);
+		return;
+	}
+	t->call.row = sc_row_find(sc_nr(&t->call.regs));
+	BUG_ON(!t->call.row);
+	sup->stats.traps[sc_row_index(t->call.row)]++;
+	placement_event(sup, t, now_ns());
+	on_stop_call(sup, t);
+}
+
+/* Give the program back the argument registers that we changed for the call. */
+static void restore_args(struct task *t, long result)
+{
+	sc_regs regs;
+
+	if (tracee_get_regs(t->tid, &regs))
+		return;
+	for (int i = 0; i < 6; i++)
+		sc_set_arg(&regs, i, sc_arg(&t->call.regs, i));
+	(void)tracee_set_regs(t->tid, &regs);
+}
+
+static void on_call_exit(struct sup *sup, struct task *t)
+{
+	const struct sc_row *row = t->call.row;
+	struct space *space = t->space;
+	bool holds_slot = space->caller == t;
+	long result;
+
+	if (tracee_get_result(t->tid, &result))
+		return; /* killed at the stop; sc_abandon() follows with its end */
+	if (t->call.regs_changed)
+		restore_args(t, result);
+	row->leave(sup, t, result);
+	t->state = TASK_RUNNING;
+	if (holds_slot) {
+		if (check_level >= CHECK_VERIFY)
+			mm_verify(space->mm);
+		if (space->resync)
+			space_resync(space);
+		if (check_level >= CHECK_AUDIT)
+			audit_space(space, row->name);
+		resume(t);
+		space_call_done(space);
+		return;
+	}
+	resume(t);
+}
+
+static void on_exec_exit(struct sup *sup, struct task *t)
+{
+	struct tracee_stop death = { .event = TE_NONE };
+
+	t->state = TASK_RUNNING;
+	if (space_from_exec(sup, t, &death)) {
+		on_stop(sup, death);
+		return;
+	}
+	resume(t);
+}
+
+/* ---- births and deaths ---- */
+
+static void drop_space(struct sup *sup, struct task *t)
+{
+	if (!t->space)
+		return;
+	sc_abandon(sup, t);
+	/* /proc/PID of the space must be that of a process that still uses it. */
+	if (t->space->pid == t->tid) {
+		struct task *other = task_of_space(sup, t->space, t);
+
+		if (other)
+			t->space->pid = other->tid;
+	}
+	space_put(t->space);
+	t->space = NULL;
+}
+
+static void on_end(struct sup *sup, struct task *t)
+{
+	placement_forget(sup, t);
+	drop_space(sup, t);
+	task_free(sup, t);
+}
+
+/* Image replaced.  The task that called execve now has the leader's tid; all others are gone. */
+static void on_exec(struct sup *sup, struct task *t, pid_t former)
+{
+	sc_regs regs;
+
+	if (former != t->tid) {
+		struct task *caller = task_find(sup, former);
+
+		if (caller)
+			on_end(sup, caller);
+	}
+	drop_space(sup, t);
+	t->tgid = t->tid;
+	if (t->pidfd < 0)
+		t->pidfd = pidfd_of(t->tid);
+	sup->stats.execs++;
+	if (!tracee_get_regs(t->tid, &regs) && !sc_is_64bit(&regs)) {
+		sup_fail(sup, "process %d executed a 32-bit program, which upager cannot page; "
+			 "use the x86-64 build of it", t->tid);
+		return;
+	}
+	t->state = TASK_EXECING;
+	(void)tracee_resume_to_syscall(t->tid, 0);
+}
+
+/* ---- signals ---- */
+
+/* PROG got it: the front process need not pass it on a second time. */
+static void note_root_signal(struct sup *sup, struct task *t, int sig)
+{
+	siginfo_t info;
+
+	if (t->tid == sup->root && !tracee_get_siginfo(t->tid, &info))
+		front_note_signal(sup->shared, sig, info.si_pid);
+}
+
+static void on_new(struct sup *sup, struct task *t)
+{
+	if (t->state == TASK_NEWBORN) {
+		t->first_stop_seen = true;
+		if (!t->space) {
+			sc_adopt_orphan(sup, t);
+			return; /* its parent's event will let it go */
+		}
+	}
+	resume(t);
+}
+
+void on_stop(struct sup *sup, struct tracee_stop s)
+{
+	struct task *t = task_get(sup, s.tid);
+
+	switch (s.event) {
+	case TE_EXITED:
+	case TE_KILLED:
+		on_end(sup, t);
+		break;
+	case TE_SIGNAL:
+		note_root_signal(sup, t, s.status);
+		(void)tracee_resume(t->tid, s.status);
+		break;
+	case TE_GROUP_STOP:
+		if (t->state == TASK_NEWBORN && !t->space)
+			on_new(sup, t); /* born stopped; it stops again when it runs */
+		else
+			(void)tracee_listen(t->tid);
+		break;
+	case TE_NEW:
+		on_new(sup, t);
+		break;
+	case TE_SECCOMP:
+		on_seccomp(sup, t, s.msg);
+		break;
+	case TE_SYSCALL:
+		if (t->state == TASK_EXECING)
+			on_exec_exit(sup, t);
+		else if (t->state == TASK_CALLING)
+			on_call_exit(sup, t);
+		else
+			resume(t);
+		break;
+	case TE_FORKED:
+		sc_forked(sup, t, (pid_t)s.msg);
+		break;
+	case TE_EXEC:
+		on_exec(sup, t, (pid_t)s.msg);
+		break;
+	case TE_EXITING:
+		if (check_level >= CHECK_AUDIT && t->space && mm_users(t->space->mm) == 1)
+			audit_space(t->space, "exit");
+		(void)tracee_resume(t->tid, 0);
+		break;
+	case TE_OTHER:
+		(void)tracee_resume(t->tid, 0);
+		break;
+	case TE_NONE:
+	case TE_NO_TASKS:
+		break;
+	}
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include "placement.h"
+
+#include "base/check.h"
+#include "sup.h"
+
+#define FREE_EVENTS   4
+#define HOLD_QUIET_NS 2000000
+#define HOLD_MAX_NS   100000000
+/* A burst: events no further apart than this. */
+#define BURST_GAP_NS  1000000
+/* Not alone in the hold: how long a thread may compute between two events, on the average. */
+#define SHARE_GAP_NS  60000
+/* "Not alone": another held thread had an event within this time. */
+#define ACTIVE_NS     200000
+/* After so many held gaps, holding must have been worth it: at most 9/10 of a free one. */
+#define JUDGE_EVENTS  256
+
+static bool is_held(const struct task *t)
+{
+	return !list_empty(&t->placed.held_link);
+}
+
+void placement_init(struct placement *p, bool enabled)
+{
+	*p = (struct placement){ .enabled = enabled, .cpu = -1 };
+	list_init(&p->held);
+	if (sched_getaffinity(0, sizeof(p->all), &p->all) || CPU_COUNT(&p->all) < 2)
+		p->enabled = false;
+}
+
+static void pin(pid_t tid, int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	(void)sched_setaffinity(tid, sizeof(set), &set); /* gone: its end is reported */
+}
+
+static void free_ourselves(struct placement *p)
+{
+	if (p->cpu < 0)
+		return;
+	p->cpu = -1;
+	(void)sched_setaffinity(0, sizeof(p->all), &p->all);
+}
+
+void placement_forget(struct sup *sup, struct task *t)
+{
+	list_del(&t->placed.held_link);
+	if (list_empty(&sup->placement.held))
+		free_ourselves(&sup->placement);
+}
+
+void placement_release(struct sup *sup, struct task *t)
+{
+	t->placed.streak = 0;
+	if (!is_held(t))
+		return;
+	(void)sched_setaffinity(t->tid, sizeof(t->placed.own), &t->placed.own);
+	placement_forget(sup, t);
+}
+
+void placement_release_all(struct sup *sup)
+{
+	struct task *t, *tmp;
+
+	list_for_each_entry_safe(t, tmp, &sup->placement.held, placed.held_link)
+		placement_release(sup, t);
+}
+
+/* Another held thread is as busy with us as `t`. */
+static bool has_company(struct placement *p, const struct task *t, u64 now)
+{
+	struct task *other;
+
+	list_for_each_entry(other, &p->held, placed.held_link)
+		if (other != t && now - other->placed.last_ns < ACTIVE_NS)
+			return true;
+	return false;
+}
+
+static void hold(struct sup *sup, struct task *t, u64 now)
+{
+	struct placement *p = &sup->placement;
+	int cpu = p->cpu;
+
+	if (sched_getaffinity(t->tid, sizeof(t->placed.own), &t->placed.own))
+		return; /* gone */
+	if (cpu < 0) {
+		cpu = proc_task_cpu(t->tid);
+		if (cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &p->all))
+			return;
+	}
+	if (!CPU_ISSET(cpu, &t->placed.own))
+		return; /* the program wants it elsewhere */
+	if (CPU_COUNT(&t->placed.own) > 1)
+		pin(t->tid, cpu);
+	list_add_tail(&t->placed.held_link, &p->held);
+	if (p->cpu < 0) {
+		p->cpu = cpu;
+		p->since_ns = now;
+		pin(0, cpu);
+		sup->stats.holds++;
+		sup_need_tick(sup);
+	}
+}
+
+/* Keep the shortest gap of each kind, forgetting slowly. */
+static void measure(struct placement *p, bool held, u32 gap)
+{
+	u32 *best = held ? &p->held_ns : &p->free_ns;
+
+	if (!*best || gap < *best)
+		*best = gap;
+	else
+		*best += *best / 64;
+	if (held)
+		p->nr_held_gaps++;
+}
+
+/* Holding does not make events cheaper here. */
+static bool does_not_pay(struct placement *p)
+{
+	if (p->nr_held_gaps < JUDGE_EVENTS)
+		return false;
+	p->nr_held_gaps = 0;
+	return p->free_ns && (u64)p->held_ns * 10 > (u64)p->free_ns * 9;
+}
+
+void placement_event(struct sup *sup, struct task *t, u64 now)
+{
+	struct placement *p = &sup->placement;
+	struct placed *pl = &t->placed;
+	u64 gap = now - pl->last_ns;
+
+	if (!p->enabled)
+		return;
+	pl->last_ns = now;
+	if (gap > BURST_GAP_NS) {
+		pl->streak = 1;
+		pl->gap_ns = 0;
+		return;
+	}
+	pl->streak++;
+	pl->gap_ns = pl->gap_ns ? (pl->gap_ns * 7 + (u32)gap) / 8 : (u32)gap;
+	measure(p, is_held(t), (u32)gap);
+	if (is_held(t)) {
+		if (pl->gap_ns > SHARE_GAP_NS && has_company(p, t, now))
+			placement_release(sup, t);
+		else if (now - p->since_ns > HOLD_MAX_NS)
+			placement_release_all(sup);
+		else if (does_not_pay(p)) {
+			placement_release_all(sup);
+			p->enabled = false;
+		}
+		return;
+	}
+	if (pl->streak < FREE_EVENTS)
+		return;
+	if (pl->gap_ns > SHARE_GAP_NS + p->free_ns && has_company(p, t, now))
+		return;
+	hold(sup, t, now);
+}
+
+bool placement_tick(struct sup *sup, u64 now)
+{
+	struct placement *p = &sup->placement;
+	struct task *t, *tmp;
+
+	list_for_each_entry_safe(t, tmp, &p->held, placed.held_link)
+		if (now - t->placed.last_ns > HOLD_QUIET_NS)
+			placement_release(sup, t);
+	return !list_empty(&p->held);
+}
+
+void placement_inherit(struct sup *sup, struct task *parent, struct task *child)
+{
+	if (!is_held(parent))
+		return;
+	child->placed = parent->placed;
+	list_init(&child->placed.held_link);
+	list_add_tail(&child->placed.held_link, &sup->placement.held);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * placement.h - keeping a faulting thread and the supervisor on one CPU.
+ *
+ * Where a wake-up of an idle CPU is dear (virtual machines), a fault answered on the faulting thread's CPU
+ * costs a sixth of one answered on another (KERNEL.md).  Following alone does not do, because the
+ * scheduler moves the woken thread to the idle CPU.  So a thread in a burst of faults or traps is *held*:
+ * both it and we are pinned to the CPU where it is.
+ *
+ *  - The first FREE_EVENTS of a burst are left to the scheduler.  They show where it wants the thread
+ *    to be, and what an event costs here without holding.
+ *  - A thread is held until it has been quiet for HOLD_QUIET_NS.  Every HOLD_MAX_NS all are let go for
+ *    FREE_EVENTS, so that a busy neighbour can be escaped and the two costs stay measured.
+ *  - Where holding does not pay (bare metal with cheap wake-ups) it is given up.
+ *  - A second thread joins only while it, too, mostly waits for us; one that computes for longer
+ *    between its faults is let go, so that programs keep their parallelism.
+ *
+ * Invisible: sched_getaffinity and sched_setaffinity release the thread first (sc_sched.c); a new task
+ * inherits the program's mask with the hold.
+ */
+#ifndef UPAGER_PLACEMENT_H
+#define UPAGER_PLACEMENT_H
+
+#include <sched.h>
+#include <sys/types.h>
+
+#include "base/base.h"
+#include "base/list.h"
+
+struct sup;
+struct task;
+
+/* placement's part of a task. */
+struct placed {
+	struct list_head held_link; /* placement.held; empty: not held */
+	cpu_set_t own;              /* the program's mask, valid while held */
+	u64 last_ns;                /* its last fault or trap */
+	u32 gap_ns;                 /* smoothed time between two of them */
+	u32 streak;                 /* events in the current burst */
+};
+
+struct placement {
+	bool enabled;
+	int cpu;               /* where we are pinned; -1: free */
+	struct list_head held; /* struct task, by placed.held_link */
+	cpu_set_t all;         /* our own mask when free */
+	u64 since_ns;          /* when this hold began */
+	u32 free_ns;           /* the shortest recent gap between two events without holding; 0: unknown */
+	u32 held_ns;           /* the same with holding */
+	u32 nr_held_gaps;      /* since the last comparison of the two */
+};
+
+void placement_init(struct placement *p, bool enabled);
+/* `t` raised a fault or stopped at a trapped call at `now`.  May pin it and us. */
+void placement_event(struct sup *sup, struct task *t, u64 now);
+/* Release what has been quiet.  Returns true while something is held (tick again). */
+bool placement_tick(struct sup *sup, u64 now);
+/* Give `t` its own mask back. */
+void placement_release(struct sup *sup, struct task *t);
+void placement_release_all(struct sup *sup);
+/* `t` is dead: forget it. */
+void placement_forget(struct sup *sup, struct task *t);
+/* `parent` made `child`, which has inherited its mask. */
+void placement_inherit(struct sup *sup, struct task *parent, struct task *child);
+
+#endif /* UPAGER_PLACEMENT_H */

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sc.h - the trapped system calls as data: one row each (strace's syscallent.h is the model).
+ *
+ * sc_table.c holds the rows; sc_mm.c, sc_proc.c, sc_sched.c and sc_seccomp.c what they do.
+ * A call goes: enter() at the seccomp stop, before the kernel runs it; then, if enter() said
+ * SC_WATCH, leave() at its exit stop with the kernel's result.
+ */
+#ifndef UPAGER_SC_H
+#define UPAGER_SC_H
+
+#include "sup.h"
+#include "sys/filter.h"
+
+enum sc_verdict {
+	SC_PASS,  /* let it run; we need not hear of its end */
+	SC_WATCH, /* let it run; leave() is called at its exit */
+	SC_WATCH_FREE, /* as SC_WATCH, but other calls of this mm may run meanwhile (vfork, threads) */
+	SC_SKIP,  /* do not run it: the program gets task->call.result */
+	SC_REFUSE, /* as SC_SKIP, counted as refused */
+	SC_DONE,  /* enter() has run it by injection and set the result: only resume */
+	SC_DIED,  /* the task died under enter()'s hands: task->call.death */
+};
+
+enum sc_flags {
+	SC_MM = 1 << 0, /* takes the mm's call slot: one at a time in each address space */
+};
+
+struct sc_row {
+	int nr;
+	const char *name;
+	unsigned int flags;
+	enum sc_verdict (*enter)(struct sup *sup, struct task *t);
+	/* `result` may be any errno, also -ERESTART*: the call did nothing then and will come again. */
+	void (*leave)(struct sup *sup, struct task *t, long result);
+	struct filter_rule when[4]; /* .nr is filled in; none: always */
+	int nr_when;
+};
+
+extern const struct sc_row sc_table[];
+extern const size_t sc_table_len;
+
+/* The row of call `nr`, or NULL. */
+const struct sc_row *sc_row_find(long nr);
+/* Its index, for the counters of struct stats. */
+size_t sc_row_index(const struct sc_row *row);
+/* The filter that stops at the table's calls.  Returns 0 or -errno. */
+int must_check sc_build_filter(struct sock_fprog *prog);
+
+/* sc_mm.c */
+#define SC_DECLARE(name)                                          \
+	enum sc_verdict sc_##name##_enter(struct sup *, struct task *); \
+	void sc_##name##_leave(struct sup *, struct task *, long)
+SC_DECLARE(mmap);
+SC_DECLARE(munmap);
+SC_DECLARE(mremap);
+SC_DECLARE(brk);
+SC_DECLARE(mprotect);
+SC_DECLARE(madvise);
+SC_DECLARE(mlock);
+SC_DECLARE(mlock2);
+SC_DECLARE(munlock);
+SC_DECLARE(mlockall);
+SC_DECLARE(munlockall);
+SC_DECLARE(mseal);
+SC_DECLARE(opaque); /* an effect that is read back from maps: shmat, io_setup, remap_file_pages … */
+
+/* sc_proc.c */
+SC_DECLARE(fork);
+SC_DECLARE(clone);
+SC_DECLARE(clone3);
+/* The kernel has copied space's mm; `uffd` is the child's. */
+void sc_fork_event(struct space *space, int uffd);
+/* PTRACE_EVENT_{FORK,VFORK,CLONE}: `t` made task `child_tid`. */
+void sc_forked(struct sup *sup, struct task *t, pid_t child_tid);
+/* `t` is gone: close what its call left open. */
+void sc_abandon(struct sup *sup, struct task *t);
+/* `t`, new and stopped, has no space: if its parent died before naming it, give it the orphan. */
+void sc_adopt_orphan(struct sup *sup, struct task *t);
+/* Let go of what nobody claimed, at the end of the run. */
+void sc_drop_orphans(struct sup *sup);
+enum sc_verdict sc_refuse_eperm(struct sup *, struct task *);
+enum sc_verdict sc_refuse_einval(struct sup *, struct task *);
+enum sc_verdict sc_refuse_eopnotsupp(struct sup *, struct task *);
+
+/* sc_sched.c */
+enum sc_verdict sc_sched_setaffinity_enter(struct sup *, struct task *);
+enum sc_verdict sc_sched_getaffinity_enter(struct sup *, struct task *);
+
+/* sc_seccomp.c: a program's own filter, rewritten so that ours survives it */
+enum sc_verdict sc_seccomp_enter(struct sup *, struct task *);
+enum sc_verdict sc_prctl_enter(struct sup *, struct task *);
+
+#endif /* UPAGER_SC_H */

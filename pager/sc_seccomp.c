@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sc_seccomp.c - a program that installs a seccomp filter of its own.
+ *
+ * Its filter stays on through fork and exec and might forbid what upager must inject there.  So the
+ * program it hands the kernel is copied, with two changes:
+ *  - a prologue that allows the few calls we inject, known by a secret in their last argument;
+ *  - RET_TRACE becomes what it is natively where nobody traces: ENOSYS.  (It would stop at us.)
+ * Our own filter needs no help: of two verdicts the kernel takes the stricter, and any verdict stricter
+ * than TRACE keeps the call from running at all.
+ *
+ * The copy lives in a page that is mapped for the moment of the call.
+ */
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "base/check.h"
+#include "sc.h"
+#include "sup.h"
+#include "sys/remote.h"
+
+#define DATA(field) (u32)offsetof(struct seccomp_data, field)
+
+/* What remote.c and space.c inject. */
+static const int injected[] = { SYS_userfaultfd, SYS_close, SYS_mmap, SYS_munmap,
+				SYS_seccomp,	 SYS_prctl };
+
+#define PROLOGUE_MAX (8 + ARRAY_SIZE(injected))
+
+static struct sock_filter stmt(u16 code, u32 k)
+{
+	return (struct sock_filter)BPF_STMT(code, k);
+}
+
+static struct sock_filter jeq(u32 k, size_t if_not)
+{
+	return (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, k, 0, (u8)if_not);
+}
+
+/* Returns its length.  A and X are zero at its end, as at the start of any filter. */
+static size_t prologue(struct sock_filter *p, u64 secret)
+{
+	const size_t n = ARRAY_SIZE(injected);
+	size_t at = 0;
+
+	/* The secret's two halves, or go on to the program. */
+	p[at++] = stmt(BPF_LD | BPF_W | BPF_ABS, DATA(args[5]));
+	p[at++] = jeq((u32)secret, n + 4);
+	p[at++] = stmt(BPF_LD | BPF_W | BPF_ABS, DATA(args[5]) + 4);
+	p[at++] = jeq((u32)(secret >> 32), n + 2);
+	p[at++] = stmt(BPF_LD | BPF_W | BPF_ABS, DATA(nr));
+	for (size_t i = 0; i < n; i++) { /* one of ours: on to the ALLOW behind the list */
+		u8 if_not = i + 1 == n ? 1 : 0;
+
+		p[at++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+						       (u32)injected[i], (u8)(n - 1 - i), if_not);
+	}
+	p[at++] = stmt(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	p[at++] = stmt(BPF_LD | BPF_IMM, 0);
+	return at;
+}
+
+static void untrace(struct sock_filter *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i].code == (BPF_RET | BPF_K) &&
+		    (p[i].k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_TRACE)
+			p[i].k = SECCOMP_RET_ERRNO | ENOSYS;
+}
+
+/* Read the caller's filter and make our version of it.  Returns its length, or -errno. */
+static long rewrite(struct task *t, u64 fprog_addr, struct sock_filter **out)
+{
+	struct sock_fprog user;
+	struct sock_filter *p;
+	size_t at;
+	int ret = space_read(t, fprog_addr, &user, sizeof(user));
+
+	if (ret)
+		return ret;
+	if (!user.len || user.len + PROLOGUE_MAX > BPF_MAXINSNS)
+		return -EINVAL;
+	p = calloc(user.len + PROLOGUE_MAX, sizeof(*p));
+	BUG_ON(!p);
+	at = prologue(p, t->space->sup->secret);
+	ret = space_read(t, (u64)user.filter, p + at, user.len * sizeof(*p));
+	if (ret) {
+		free(p);
+		return ret;
+	}
+	untrace(p + at, user.len);
+	*out = p;
+	return (long)(at + user.len);
+}
+
+/* Run the trapped call with `filter` in place of the program's.  *result: what the kernel said. */
+static int install(struct sup *sup, struct task *t, int fprog_arg, struct sock_filter *filter,
+		   size_t len, struct remote *r, long *result)
+{
+	const sc_regs *regs = &t->call.regs;
+	struct sock_fprog prog = { .len = (unsigned short)len };
+	u64 bytes = page_align_up(sizeof(prog) + len * sizeof(*filter));
+	u64 a[5];
+	long page, unused;
+	int ret = remote_syscall(r, &page, SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, (u64)-1, sup->secret);
+
+	if (ret)
+		return ret;
+	*result = page;
+	if (page < 0 && page > -4096)
+		return 0;
+	prog.filter = (struct sock_filter *)((u64)page + sizeof(prog));
+	if (tracee_write(t->tid, (u64)page, &prog, sizeof(prog)) ||
+	    tracee_write(t->tid, (u64)prog.filter, filter, len * sizeof(*filter)))
+		return -ESRCH;
+	for (int i = 0; i < 5; i++)
+		a[i] = i == fprog_arg ? (u64)page : sc_arg(regs, i);
+	ret = remote_syscall(r, result, sc_nr(regs), a[0], a[1], a[2], a[3], a[4], sup->secret);
+	if (ret)
+		return ret;
+	return remote_syscall(r, &unused, SYS_munmap, (u64)page, bytes, 0, 0, 0, sup->secret);
+}
+
+/* `fprog_arg`: which argument points to the struct sock_fprog. */
+static enum sc_verdict install_filter(struct sup *sup, struct task *t, int fprog_arg)
+{
+	struct remote r;
+	struct sock_filter *filter = NULL;
+	long len = rewrite(t, sc_arg(&t->call.regs, fprog_arg), &filter);
+	long result = -ENOMEM;
+	int ret;
+
+	if (len < 0)
+		return SC_PASS; /* the kernel says what is wrong with it */
+	ret = remote_begin_at_call(&r, t->tid);
+	if (!ret)
+		ret = install(sup, t, fprog_arg, filter, (size_t)len, &r, &result);
+	free(filter);
+	if (!ret)
+		ret = remote_end_with(&r, result);
+	if (ret && r.death.event != TE_NONE) {
+		t->call.death = r.death;
+		return SC_DIED;
+	}
+	return SC_DONE;
+}
+
+enum sc_verdict sc_seccomp_enter(struct sup *sup, struct task *t)
+{
+	if ((u32)sc_arg(&t->call.regs, 0) != SECCOMP_SET_MODE_FILTER)
+		return SC_PASS;
+	return install_filter(sup, t, 2);
+}
+
+enum sc_verdict sc_prctl_enter(struct sup *sup, struct task *t)
+{
+	if ((int)sc_arg(&t->call.regs, 0) == PR_SET_MM)
+		return sc_refuse_eperm(sup, t);
+	if (sc_arg(&t->call.regs, 1) != SECCOMP_MODE_FILTER)
+		return sc_refuse_einval(sup, t); /* strict mode: the kernel's answer under a filter */
+	return install_filter(sup, t, 2);
+}

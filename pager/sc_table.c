@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sc_table.c - every call that upager stops at, one row each; the filter is made from it.
+ *
+ * A call that is not here cannot change what the model knows, and runs at full speed.  A call that
+ * upager cannot support is a row that refuses, with the errno a program is prepared for.
+ */
+#include <linux/mman.h>
+#include <linux/sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "base/check.h"
+#include "sc.h"
+#include "sys/uapi.h"
+
+#define WHEN_ARG(n, m, v) { .match = FILTER_EQUAL, .arg = (n), .mask = (m), .value = (v) }
+#define ARG32(n, v)	  WHEN_ARG(n, 0xffffffffUL, (v))
+
+/* arch_prctl(2) codes that are in no header of Debian 12. */
+#define ARCH_SHSTK_ENABLE 0x5001
+
+const struct sc_row sc_table[] = {
+	{ SYS_mmap, "mmap", SC_MM, sc_mmap_enter, sc_mmap_leave },
+	{ SYS_munmap, "munmap", SC_MM, sc_munmap_enter, sc_munmap_leave },
+	{ SYS_mremap, "mremap", SC_MM, sc_mremap_enter, sc_mremap_leave },
+	{ SYS_brk, "brk", SC_MM, sc_brk_enter, sc_brk_leave },
+	{ SYS_mprotect, "mprotect", SC_MM, sc_mprotect_enter, sc_mprotect_leave },
+	{ SYS_pkey_mprotect, "pkey_mprotect", SC_MM, sc_mprotect_enter, sc_mprotect_leave },
+	{ SYS_madvise, "madvise", SC_MM, sc_madvise_enter, sc_madvise_leave },
+	{ SYS_mlock, "mlock", SC_MM, sc_mlock_enter, sc_mlock_leave },
+	{ SYS_mlock2, "mlock2", SC_MM, sc_mlock2_enter, sc_mlock2_leave },
+	{ SYS_munlock, "munlock", SC_MM, sc_munlock_enter, sc_munlock_leave },
+	{ SYS_mlockall, "mlockall", SC_MM, sc_mlockall_enter, sc_mlockall_leave },
+	{ SYS_munlockall, "munlockall", SC_MM, sc_munlockall_enter, sc_munlockall_leave },
+	{ __NR_mseal, "mseal", SC_MM, sc_mseal_enter, sc_mseal_leave },
+	/* New mappings whose place or size only the kernel knows. */
+	{ SYS_shmat, "shmat", SC_MM, sc_opaque_enter, sc_opaque_leave },
+	{ SYS_shmdt, "shmdt", SC_MM, sc_opaque_enter, sc_opaque_leave },
+	{ SYS_remap_file_pages, "remap_file_pages", SC_MM, sc_opaque_enter, sc_opaque_leave },
+	{ SYS_io_setup, "io_setup", SC_MM, sc_opaque_enter, sc_opaque_leave },
+	{ SYS_io_destroy, "io_destroy", SC_MM, sc_opaque_enter, sc_opaque_leave },
+	{ __NR_map_shadow_stack, "map_shadow_stack", SC_MM, sc_opaque_enter, sc_opaque_leave },
+	/* New address spaces. */
+	{ SYS_fork, "fork", SC_MM, sc_fork_enter, sc_fork_leave },
+	{ SYS_vfork, "vfork", SC_MM, sc_clone_enter, sc_clone_leave },
+	/* Threads made by clone run free; with CLONE_UNTRACED they would escape. */
+	{ SYS_clone, "clone", SC_MM, sc_clone_enter, sc_clone_leave,
+	  { WHEN_ARG(0, CLONE_THREAD, 0), WHEN_ARG(0, CLONE_UNTRACED, CLONE_UNTRACED) }, 2 },
+	{ SYS_clone3, "clone3", SC_MM, sc_clone3_enter, sc_clone3_leave },
+	/* Affinity, which placement borrows. */
+	{ SYS_sched_setaffinity, "sched_setaffinity", 0, sc_sched_setaffinity_enter },
+	{ SYS_sched_getaffinity, "sched_getaffinity", 0, sc_sched_getaffinity_enter },
+	/* Filters of the program's own. */
+	{ SYS_seccomp, "seccomp", SC_MM, sc_seccomp_enter },
+	{ SYS_prctl, "prctl", SC_MM, sc_prctl_enter,
+	  .when = { ARG32(0, PR_SET_SECCOMP), ARG32(0, PR_SET_MM) }, .nr_when = 2 },
+	/* Refused. */
+	{ SYS_ptrace, "ptrace", 0, sc_refuse_eperm },
+	{ SYS_userfaultfd, "userfaultfd", 0, sc_refuse_eperm },
+	{ SYS_arch_prctl, "arch_prctl", 0, sc_refuse_eopnotsupp,
+	  .when = { ARG32(0, ARCH_SHSTK_ENABLE) }, .nr_when = 1 },
+	/* Before 6.13 no advice that takes memory away could be given this way. */
+	{ SYS_process_madvise, "process_madvise", 0, sc_refuse_einval,
+	  .when = { ARG32(3, MADV_DONTNEED), ARG32(3, MADV_FREE), ARG32(3, MADV_DONTNEED_LOCKED),
+		    ARG32(3, MADV_GUARD_INSTALL) }, .nr_when = 4 },
+};
+const size_t sc_table_len = ARRAY_SIZE(sc_table);
+
+const struct sc_row *sc_row_find(long nr)
+{
+	for (size_t i = 0; i < sc_table_len; i++)
+		if (sc_table[i].nr == nr)
+			return &sc_table[i];
+	return NULL;
+}
+
+size_t sc_row_index(const struct sc_row *row)
+{
+	return (size_t)(row - sc_table);
+}
+
+int sc_build_filter(struct sock_fprog *prog)
+{
+	struct filter_rule rules[ARRAY_SIZE(sc_table) * 4];
+	size_t n = 0;
+
+	_Static_assert(ARRAY_SIZE(sc_table) <= STATS_MAX_CALLS, "struct stats counts by row");
+	for (size_t i = 0; i < sc_table_len; i++) {
+		const struct sc_row *row = &sc_table[i];
+
+		if (!row->nr_when)
+			rules[n++] = (struct filter_rule){ .nr = row->nr };
+		for (int k = 0; k < row->nr_when; k++) {
+			rules[n] = row->when[k];
+			rules[n++].nr = row->nr;
+		}
+	}
+	return filter_build(rules, n, prog);
+}

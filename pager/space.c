@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * space.c - address spaces: made at exec and at fork, armed, read back from the kernel, let go.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "sc.h"
+#include "sup.h"
+#include "sys/remote.h"
+#include "sys/uffd.h"
+
+#define SPACE_TAG(space) ((u64)(space)->id)
+
+struct space *space_create(struct sup *sup, struct mm_struct *mm, int uffd, pid_t pid)
+{
+	struct space *s = calloc(1, sizeof(*s));
+
+	BUG_ON(!s);
+	s->sup = sup;
+	s->mm = mm;
+	s->uffd = uffd;
+	s->pagemap = -1;
+	s->pid = pid;
+	s->id = ++sup->next_space_id;
+	list_init(&s->waiters);
+	list_init(&s->parked);
+	list_add(&s->link, &sup->spaces);
+	mm_set_host(mm, s);
+	if (uffd >= 0)
+		ring_poll(&sup->ring, uffd, SPACE_TAG(s));
+	return s;
+}
+
+struct space *space_get(struct space *space)
+{
+	mm_get(space->mm);
+	return space;
+}
+
+static void space_free(struct space *space)
+{
+	struct parked_fault *f, *tmp;
+
+	BUG_ON(space->caller || !list_empty(&space->waiters));
+	list_for_each_entry_safe(f, tmp, &space->parked, link) {
+		list_del(&f->link);
+		free(f);
+	}
+	if (space->uffd >= 0) {
+		ring_unpoll(&space->sup->ring, SPACE_TAG(space));
+		close(space->uffd);
+	}
+	if (space->pagemap >= 0)
+		close(space->pagemap);
+	list_del(&space->link);
+	free(space);
+}
+
+void space_put(struct space *space)
+{
+	struct mm_struct *mm = space->mm;
+
+	if (mm_users(mm) == 1)
+		space_free(space);
+	mm_put(mm);
+}
+
+struct space *space_by_id(struct sup *sup, u32 id)
+{
+	struct space *s;
+
+	list_for_each_entry(s, &sup->spaces, link)
+		if (s->id == id)
+			return s;
+	return NULL;
+}
+
+/* ---- what the kernel says ---- */
+
+static bool is_named(const char *name, const char *want)
+{
+	return !strcmp(name, want);
+}
+
+/* Who pages the mapping of this line: anonymous private memory is ours. */
+static bool line_is_managed(const struct map_line *l)
+{
+	if (l->perm & MAP_PERM_SHARED || l->ino || l->dev)
+		return false;
+	return l->name[0] == '\0' || is_named(l->name, "[heap]") || is_named(l->name, "[stack]") ||
+	       !strncmp(l->name, "[anon:", 6);
+}
+
+static u64 line_vm_flags(const struct map_line *l)
+{
+	u64 f = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
+
+	f |= l->perm & MAP_PERM_READ ? VM_READ : 0;
+	f |= l->perm & MAP_PERM_WRITE ? VM_WRITE : 0;
+	f |= l->perm & MAP_PERM_EXEC ? VM_EXEC : 0;
+	f |= l->perm & MAP_PERM_SHARED ? VM_SHARED | VM_MAYSHARE : 0;
+	if (is_named(l->name, "[stack]"))
+		f |= VM_GROWSDOWN;
+	if (!line_is_managed(l))
+		f |= VM_UNMANAGED;
+	if (l->name[0] == '[' && (is_named(l->name, "[vdso]") || !strncmp(l->name, "[vvar", 5)))
+		f |= VM_SPECIAL_MAP;
+	return f;
+}
+
+static int descs_reserve(struct sup *sup, size_t n)
+{
+	struct vma_desc *d;
+
+	if (n <= sup->nr_descs)
+		return 0;
+	d = realloc(sup->descs, n * 2 * sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	sup->descs = d;
+	sup->nr_descs = n * 2;
+	return 0;
+}
+
+/* Make the model's vmas those of sup->maps. */
+static int reconcile_with_maps(struct space *space)
+{
+	struct sup *sup = space->sup;
+	const struct maps *m = &sup->maps;
+	int ret = descs_reserve(sup, m->nr);
+
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < m->nr; i++) {
+		const struct map_line *l = &m->lines[i];
+		struct vma_desc *d = &sup->descs[i];
+
+		*d = (struct vma_desc){ .start = l->start,
+					.end = l->end,
+					.vm_flags = line_vm_flags(l),
+					.pgoff = l->start >> PAGE_SHIFT };
+		if (d->vm_flags & VM_UNMANAGED)
+			d->pgoff = l->pgoff;
+		if (l->ino || l->dev) {
+			d->file = vm_file_get(sup->world, (struct vm_file_id){ l->dev, l->ino },
+					      l->name);
+			BUG_ON(!d->file);
+		}
+	}
+	ret = mm_reconcile(space->mm, sup->descs, m->nr);
+	for (size_t i = 0; i < m->nr; i++)
+		if (sup->descs[i].file)
+			vm_file_put(sup->descs[i].file);
+	return ret;
+}
+
+int space_pagemap(struct space *space)
+{
+	if (space->pagemap < 0)
+		space->pagemap = pagemap_open(space->pid);
+	return space->pagemap;
+}
+
+/*
+ * Take over the pages of `r` that the kernel has already.  Very large reservations are not looked
+ * through: a page missed there stays the kernel's own, which is harmless.
+ */
+#define ADOPT_MAX_BYTES (4UL << 30)
+
+static void adopt_pages(struct space *space, struct range r)
+{
+	u64 entries[512];
+	int fd = space_pagemap(space);
+
+	if (fd < 0 || range_len(r) > ADOPT_MAX_BYTES)
+		return;
+	for (u64 addr = r.start; addr < r.end;) {
+		u64 want = u64_min(ARRAY_SIZE(entries), (r.end - addr) >> PAGE_SHIFT);
+		s64 n = pagemap_read(fd, addr, entries, want);
+
+		if (n <= 0)
+			return;
+		for (s64 i = 0; i < n; i++, addr += PAGE_SIZE) {
+			int ret;
+
+			if (!(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAP)))
+				continue;
+			ret = mm_adopt_page(space->mm, addr, false, entries[i] & PAGEMAP_WP);
+			BUG_ON(ret == -ENOMEM);
+		}
+	}
+}
+
+void space_arm(struct space *space, struct range r, bool adopt)
+{
+	int ret;
+
+	if (space->uffd < 0 || range_empty(r))
+		return;
+	ret = uffd_register(space->uffd, r);
+	if (ret == -ENOMEM || ret == -ESRCH)
+		return; /* dying, or its mapping is gone again */
+	if (ret) {
+		/* Something there is not what we took it for: ask the kernel. */
+		space->resync = true;
+		return;
+	}
+	if (adopt)
+		adopt_pages(space, r);
+}
+
+void space_resync(struct space *space)
+{
+	struct vma_info v;
+
+	space->resync = false;
+	if (maps_read(&space->sup->maps, space->pid))
+		return; /* gone */
+	if (reconcile_with_maps(space))
+		BUG("out of memory for the model of process %d", space->pid);
+	for (u64 addr = 0; mm_find_vma(space->mm, addr, &v); addr = v.end)
+		if (!(v.vm_flags & VM_UNMANAGED))
+			space_arm(space, (struct range){ v.start, v.end }, true);
+	space->resync = false;
+}
+
+/* ---- exec ---- */
+
+/* Make a userfaultfd inside the tracee and take it out.  Returns 0 (*uffd may be -1: refused), -ESRCH. */
+static int make_uffd(struct sup *sup, struct task *t, u64 site, int *uffd,
+		     struct tracee_stop *death)
+{
+	struct remote r;
+	long fd = -EPERM, closed;
+	int ret;
+
+	*uffd = -1;
+	ret = remote_begin(&r, t->tid, site);
+	if (!ret)
+		ret = remote_syscall(&r, &fd, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0,
+				     sup->secret);
+	if (!ret && fd >= 0) {
+		*uffd = (int)syscall(SYS_pidfd_getfd, t->pidfd, (int)fd, 0);
+		ret = remote_syscall(&r, &closed, SYS_close, (u64)fd, 0, 0, 0, 0, sup->secret);
+	}
+	if (!ret)
+		ret = remote_end(&r);
+	*death = r.death;
+	if (*uffd >= 0 && (ret || uffd_api(*uffd, sup->uffd_features))) {
+		close(*uffd);
+		*uffd = -1;
+	}
+	return ret;
+}
+
+static u64 find_vdso(const struct maps *m)
+{
+	for (size_t i = 0; i < m->nr; i++)
+		if (is_named(m->lines[i].name, "[vdso]"))
+			return m->lines[i].start;
+	return 0;
+}
+
+static void set_layout(struct space *space)
+{
+	struct proc_stat_mm st;
+
+	if (proc_stat_mm(space->pid, &st))
+		return;
+	mm_set_layout(space->mm, &(struct mm_layout){
+		.start_code = st.start_code, .end_code = st.end_code,
+		.start_data = st.start_data, .end_data = st.end_data,
+		.start_brk = st.start_brk, .brk = st.start_brk, .start_stack = st.start_stack,
+		.arg_start = st.arg_start, .arg_end = st.arg_end,
+		.env_start = st.env_start, .env_end = st.env_end,
+	});
+}
+
+int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death)
+{
+	struct mm_struct *mm;
+	int uffd = -1;
+	u64 vdso;
+	int ret;
+
+	if (maps_read(&sup->maps, t->tid))
+		return 0; /* dying: its end is reported by the next wait */
+	vdso = find_vdso(&sup->maps);
+	if (vdso && sup->vdso_site) {
+		ret = make_uffd(sup, t, vdso + sup->vdso_site, &uffd, death);
+		if (ret)
+			return ret;
+	}
+	if (uffd < 0 && sup->stats.unmanaged_images++ == 0)
+		fprintf(stderr, "upager: process %d may not create a userfaultfd; "
+				"the kernel pages it (see upager doctor)\n", t->tid);
+	mm = mm_alloc(sup->world, NULL);
+	BUG_ON(!mm);
+	t->space = space_create(sup, mm, uffd, t->tid);
+	set_layout(t->space);
+	space_resync(t->space);
+	if (check_level >= CHECK_AUDIT)
+		audit_space(t->space, "execve");
+	return 0;
+}
+
+/* ---- the call slot ---- */
+
+void space_call_done(struct space *space)
+{
+	struct task *t;
+
+	space->caller = NULL;
+	space->forking = false;
+	if (space->resync)
+		space_resync(space);
+	faults_retry(space);
+	while (!space->caller && !list_empty(&space->waiters)) {
+		t = list_first_entry(&space->waiters, struct task, wait_link);
+		list_del(&t->wait_link);
+		on_stop_call(space->sup, t);
+	}
+}
+
+/* ---- a stopped task's memory ---- */
+
+/* Fill the pages of [addr, addr + len) that are missing in managed memory. */
+static void fill_pages(struct space *space, u64 addr, size_t len, unsigned int flags)
+{
+	for (u64 a = page_align_down(addr); a < addr + len; a += PAGE_SIZE) {
+		struct vm_fault vmf = { .address = a, .flags = flags };
+		struct pte_info pte;
+
+		mm_lookup_pte(space->mm, a, &pte);
+		if (pte.state == PTE_NONE)
+			(void)mm_handle_fault(space->mm, &vmf); /* what stays missing reads as -EIO */
+	}
+}
+
+int space_read(struct task *t, u64 addr, void *dst, size_t len)
+{
+	int ret = tracee_read(t->tid, addr, dst, len);
+
+	if (ret == -EIO && t->space && addr + len >= addr) {
+		fill_pages(t->space, addr, len, 0);
+		ret = tracee_read(t->tid, addr, dst, len);
+	}
+	return ret == -EIO ? -EFAULT : ret;
+}
+
+int space_write(struct task *t, u64 addr, const void *src, size_t len)
+{
+	int ret = tracee_write(t->tid, addr, src, len);
+
+	if (ret == -EIO && t->space && addr + len >= addr) {
+		fill_pages(t->space, addr, len, FAULT_FLAG_WRITE);
+		ret = tracee_write(t->tid, addr, src, len);
+	}
+	return ret == -EIO ? -EFAULT : ret;
+}

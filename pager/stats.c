@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+#include "stats.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "commands.h"
+#include "options.h"
+#include "sc.h"
+
+u64 now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (u64)ts.tv_sec * 1000000000 + (u64)ts.tv_nsec;
+}
+
+void stats_start(struct stats *stats)
+{
+	stats->start_ns = now_ns();
+}
+
+/* ---- JSON ---- */
+
+static json_t *json_u64(u64 v)
+{
+	return json_integer((json_int_t)v);
+}
+
+static json_t *json_exit(int wait_status)
+{
+	if (WIFSIGNALED(wait_status))
+		return json_pack("{si}", "signal", WTERMSIG(wait_status));
+	return json_pack("{si}", "code", WEXITSTATUS(wait_status));
+}
+
+static json_t *json_handled(const struct stats *s)
+{
+	json_t *o = json_object();
+
+	for (int i = FH_NONE + 1; i < NR_FAULT_HANDLERS; i++) {
+		const struct hist *h = &s->latency[i];
+
+		if (!h->count)
+			continue;
+		json_object_set_new(o, fault_handler_name((enum fault_handler)i),
+			json_pack("{so s{so so so so}}", "count", json_u64(h->count), "latency_ns",
+				  "p50", json_u64(hist_percentile(h, 50)),
+				  "p90", json_u64(hist_percentile(h, 90)),
+				  "p99", json_u64(hist_percentile(h, 99)),
+				  "max", json_u64(h->max)));
+	}
+	return o;
+}
+
+static json_t *json_calls(const u64 *counts)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < sc_table_len; i++)
+		if (counts[i])
+			json_object_set_new(o, sc_table[i].name, json_u64(counts[i]));
+	return o;
+}
+
+static json_t *json_summary(const struct stats *s, const struct mm_world_stats *p,
+			    const struct run_options *opt)
+{
+	json_t *command = json_array();
+
+	for (char **a = opt->argv; *a; a++) {
+		json_t *str = json_string(*a);
+
+		json_array_append_new(command, str ? str : json_string("(not UTF-8)"));
+	}
+	return json_pack(
+		"{ss so so so s{so so so so} so s{so so so} so so so so so so so}",
+		"version", UPAGER_VERSION, "command", command,
+		"exit", json_exit(s->root_status), "wall_ns", json_u64(now_ns() - s->start_ns),
+		"faults", "missing", json_u64(s->missing), "wp", json_u64(s->wp),
+		"minor", json_u64(s->minor), "spurious", json_u64(s->spurious),
+		"handled", json_handled(s),
+		"pages", "resident", json_u64(p->resident), "resident_max",
+		json_u64(p->resident_max), "zero", json_u64(p->zero_total),
+		"processes", json_u64(s->processes), "execs", json_u64(s->execs),
+		"forks", json_u64(s->forks), "traps", json_calls(s->traps),
+		"refused", json_calls(s->refused),
+		"unmanaged_images", json_u64(s->unmanaged_images), "holds", json_u64(s->holds));
+}
+
+static int write_json(FILE *f, const struct stats *s, const struct mm_world_stats *p,
+		      const struct run_options *opt)
+{
+	json_t *o = json_summary(s, p, opt);
+	int ret = o ? json_dumpf(o, f, JSON_INDENT(2)) : -1;
+
+	json_decref(o);
+	fputc('\n', f);
+	return ret;
+}
+
+/* ---- text ---- */
+
+static void write_calls(FILE *f, const char *title, const u64 *counts)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < sc_table_len; i++) {
+		if (!counts[i])
+			continue;
+		fprintf(f, "%s%s %lu", any ? ", " : title, sc_table[i].name, counts[i]);
+		any = true;
+	}
+	if (any)
+		fputc('\n', f);
+}
+
+static void write_handlers(FILE *f, const struct stats *s)
+{
+	fprintf(f, "  %-26s %10s %9s %9s %9s %9s\n", "answered by", "count", "p50 us", "p90 us",
+		"p99 us", "max us");
+	for (int i = FH_NONE + 1; i < NR_FAULT_HANDLERS; i++) {
+		const struct hist *h = &s->latency[i];
+
+		if (h->count)
+			fprintf(f, "  %-26s %10lu %9.1f %9.1f %9.1f %9.1f\n",
+				fault_handler_name((enum fault_handler)i), h->count,
+				(double)hist_percentile(h, 50) / 1e3,
+				(double)hist_percentile(h, 90) / 1e3,
+				(double)hist_percentile(h, 99) / 1e3, (double)h->max / 1e3);
+	}
+}
+
+static void write_text(FILE *f, const struct stats *s, const struct mm_world_stats *p,
+		       const struct run_options *opt)
+{
+	fputs("\n upager: ", f);
+	for (char **a = opt->argv; *a; a++)
+		fprintf(f, "%s%s", *a, a[1] ? " " : "\n\n");
+	fprintf(f, "  %lu faults: %lu missing, %lu write-protect, %lu spurious\n",
+		s->missing + s->wp + s->minor, s->missing, s->wp, s->spurious);
+	write_handlers(f, s);
+	fprintf(f, "  %lu pages resident at most (%lu KiB); %lu times the zero page\n",
+		p->resident_max, p->resident_max * (PAGE_SIZE / 1024), p->zero_total);
+	fprintf(f, "  %lu processes, %lu forks that copied memory, %lu execs\n", s->processes,
+		s->forks, s->execs);
+	write_calls(f, "  trapped calls: ", s->traps);
+	write_calls(f, "  refused calls: ", s->refused);
+	if (s->unmanaged_images)
+		fprintf(f, "  %lu programs were left to the kernel (no userfaultfd)\n",
+			s->unmanaged_images);
+	fprintf(f, "  %.3f s\n\n", (double)(now_ns() - s->start_ns) / 1e9);
+}
+
+int stats_write(const struct stats *s, const struct mm_world_stats *pages,
+		const struct run_options *opt)
+{
+	FILE *f = opt->output ? fopen(opt->output, "we") : stderr;
+	int err = 0;
+
+	if (f && opt->stat == STAT_JSON)
+		err = write_json(f, s, pages, opt) ? EIO : 0;
+	else if (f)
+		write_text(f, s, pages, opt);
+	if (!f || fflush(f) || ferror(f))
+		err = errno;
+	if (f && f != stderr && fclose(f))
+		err = errno;
+	if (!err)
+		return 0;
+	fprintf(stderr, "upager: cannot write the summary to %s: %s\n",
+		opt->output ? opt->output : "standard error", strerror(err));
+	return EXIT_UPAGER;
+}

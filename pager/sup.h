@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sup.h - the supervisor: what it knows of the run, its processes and their address spaces.
+ *
+ * Start reading here for pager/.  One thread owns everything in this file; there are no locks.
+ * The flow: loop.c waits and classifies; on_fault.c answers faults; on_stop.c answers ptrace stops, with
+ * sc_table.c naming the trapped calls and sc_*.c knowing what each does to the model; hw_linux.c is
+ * the model's hand on the machine; placement.c keeps a faulting thread and us on one CPU.
+ */
+#ifndef UPAGER_SUP_H
+#define UPAGER_SUP_H
+
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "base/base.h"
+#include "base/list.h"
+#include "mm/mm_api.h"
+#include "options.h"
+#include "placement.h"
+#include "stats.h"
+#include "sys/procmaps.h"
+#include "sys/ring.h"
+#include "sys/tracee.h"
+
+struct sc_row;
+struct run_shared;
+
+/* A fault whose answer waits: for an open plan that will change its page, for a fork, or for a retry. */
+struct parked_fault {
+	struct list_head link; /* space.parked */
+	u64 address;
+	unsigned int flags; /* enum fault_flags */
+	pid_t tid;          /* as the message says; 0: unknown */
+	u64 since_ns;       /* when the message was read */
+};
+
+/*
+ * The machine's side of one mm_struct: 1:1 with it, made at exec or fork, freed with the mm's last
+ * user.  Owned by the tasks that use it (space_get, space_put keep mm_users).
+ */
+struct space {
+	struct sup *sup;
+	struct mm_struct *mm;
+	struct list_head link;    /* sup.spaces */
+	u32 id;                   /* never used again in a run: names it in ring tags */
+	int uffd;                 /* -1: none could be made; the kernel pages this one alone */
+	int pagemap;              /* /proc/PID/pagemap, opened on first need; -1 */
+	pid_t pid;                /* a process that uses it, for /proc/PID */
+	struct task *caller;      /* whose trapped call is in the kernel; NULL: none */
+	struct list_head waiters; /* tasks stopped at a trapped call until `caller` is done */
+	struct list_head parked;  /* struct parked_fault */
+	bool forking;             /* caller is in fork: the model is frozen until the event comes */
+	bool lock_future;         /* mlockall(MCL_FUTURE): the kernel fills new mappings itself */
+	bool resync;              /* the model may differ from the kernel: read maps at the next stop */
+	u32 calls_audited;        /* for sampling the audit of very large spaces */
+};
+
+enum task_state {
+	TASK_RUNNING,  /* or about to be: nothing of ours is pending */
+	TASK_NEWBORN,  /* its first stop or its parent's event is still to come */
+	TASK_WAITING,  /* stopped at a trapped call, on space.waiters */
+	TASK_CALLING,  /* in a trapped call; its exit stop (or fork event) is to come */
+	TASK_EXECING,  /* past PTRACE_EVENT_EXEC; the exit stop of execve is to come */
+};
+
+/* The trapped call a task is in. */
+struct call {
+	const struct sc_row *row;
+	sc_regs regs;             /* as they were at the stop */
+	struct mm_plan *plan;     /* NULL: none open */
+	struct mm_struct *child;  /* fork: valid after the plan's commit */
+	struct space *child_space; /* fork, vfork, CLONE_VM: for the new task, a reference held */
+	long result;              /* SC_SKIP: what the program gets */
+	bool regs_changed;        /* restore `regs` (but the result) at the exit stop */
+	u64 scratch;              /* a row's own */
+	struct tracee_stop death; /* SC_DIED */
+};
+
+/* One thread of the tree. */
+struct task {
+	struct list_head link;       /* bucket of sup.tasks */
+	struct list_head wait_link;  /* space.waiters */
+	pid_t tid;
+	pid_t tgid;                  /* 0 until known */
+	int pidfd;                   /* of a process's first task, for the guardian (front.c); -1 */
+	struct space *space;         /* NULL: before the first exec, or not yet known */
+	enum task_state state;
+	bool first_stop_seen;        /* NEWBORN: it is stopped and waits for its parent's event */
+	bool is_root;                /* PROG itself */
+	struct call call;
+	struct placed placed;        /* placement.c's */
+};
+
+#define TASK_BUCKETS 1024
+
+struct sup {
+	const struct run_options *opt;
+	struct run_shared *shared;
+	struct mm_world *world;
+	struct ring ring;
+	int sigfd;
+	int tickfd;               /* timer: parked retries, placement */
+	bool ticking;
+	struct list_head tasks[TASK_BUCKETS];
+	u32 nr_tasks;
+	struct list_head spaces;
+	struct list_head orphans; /* sc_proc.c: spaces whose maker died before naming the new task */
+	u32 next_space_id;
+	pid_t root;
+	u64 uffd_features;
+	u64 secret;               /* last argument of calls we inject (sc_seccomp.c) */
+	u64 vdso_site;            /* offset of a syscall instruction in the vdso; 0: none */
+	struct placement placement;
+	struct stats stats;
+	struct maps maps;         /* scratch */
+	struct vma_desc *descs;   /* scratch */
+	size_t nr_descs;
+	struct maps audit_maps;   /* scratch of the audit */
+	bool failed;              /* an audit mismatch or a fault of our own: exit 125 */
+	bool ending;              /* the tree is being killed */
+};
+
+/* ---- loop.c ---- */
+
+/*
+ * Supervise the task `root`, which waits to be told to start, and all that it starts, until the last
+ * has ended.  `go_fd`: one byte written there lets it go on to exec.
+ * Returns 0, or 125 with one line said on stderr.
+ */
+int supervise(const struct run_options *opt, struct run_shared *shared, pid_t root, int go_fd);
+/* Say one line, kill the whole tree, make the run exit 125. */
+void sup_fail(struct sup *sup, const char *fmt, ...) printf_like(2, 3);
+/* Have tick work done some time soon (parked faults to retry, placement to review). */
+void sup_need_tick(struct sup *sup);
+
+/* ---- task.c ---- */
+/* A pidfd, which the front waits on should we die; -1 when it cannot be had. */
+int pidfd_of(pid_t tgid);
+struct task *task_find(struct sup *sup, pid_t tid);
+/* Find or make. */
+struct task *task_get(struct sup *sup, pid_t tid);
+void task_free(struct sup *sup, struct task *t);
+/* Some living task other than `except` that uses `space`, or NULL. */
+struct task *task_of_space(struct sup *sup, const struct space *space, const struct task *except);
+
+/* ---- space.c ---- */
+
+/*
+ * A space around `mm` (owned from now on), polled on `uffd` (-1: none).
+ * Never NULL: lack of memory here is fatal (BUG).
+ */
+struct space *space_create(struct sup *sup, struct mm_struct *mm, int uffd, pid_t pid);
+struct space *space_get(struct space *space);
+void space_put(struct space *space);
+struct space *space_by_id(struct sup *sup, u32 id);
+/*
+ * Give `t`, stopped at the exit stop of its execve, a space: userfaultfd made inside it, model seeded from
+ * maps, every private anonymous mapping armed.  Returns 0, or -ESRCH: it died meanwhile (reported in *death).
+ */
+int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death);
+/* Read /proc/PID/maps and make the model agree; arm and adopt what is new. */
+void space_resync(struct space *space);
+/* Arm `r` and take over pages that are already there (if `adopt`). */
+void space_arm(struct space *space, struct range r, bool adopt);
+/* A descriptor of the space's /proc/PID/pagemap, kept open; or -errno. */
+int space_pagemap(struct space *space);
+/* Open the call slot: retry what was parked, resume who waits. */
+void space_call_done(struct space *space);
+/* Read a stopped task's memory, filling missing pages first.  Returns 0, -EFAULT, -ESRCH. */
+int must_check space_read(struct task *t, u64 addr, void *dst, size_t len);
+int must_check space_write(struct task *t, u64 addr, const void *src, size_t len);
+
+/* ---- on_fault.c ---- */
+/* Read and answer all that a space's userfaultfd has to say. */
+void on_uffd(struct space *space);
+/* Try the parked faults again, from the top. */
+void faults_retry(struct space *space);
+
+/* ---- on_stop.c ---- */
+void on_stop(struct sup *sup, struct tracee_stop s);
+/* The mm's call slot is free: start the trapped call that `t` was stopped at. */
+void on_stop_call(struct sup *sup, struct task *t);
+
+/* ---- hw_linux.c ---- */
+extern const struct hw_ops hw_linux;
+
+/* ---- audit.c ---- */
+/*
+ * Compare the model with the kernel (I14): vmas with /proc/PID/maps, present and wp bits with pagemap.
+ * A difference is printed, both sides, and fails the run.  `after`: what happened, for the message.
+ * Pre: no call of this space is in the kernel.
+ */
+void audit_space(struct space *space, const char *after);
+
+#endif /* UPAGER_SUP_H */
