@@ -98,10 +98,11 @@ run_ctest()
 	rm -f "$junit"
 	stage "$name" "$limit" ctest --preset "$preset" -j "$(nproc)" --no-tests=error \
 		--output-junit "$junit" "$@"
-	local status=$?
+	local status=$? before=$failed
 	if ! count_junit "$junit" 2>/dev/null; then
 		stage_failed "$name"
 	elif [ $status -ne 0 ]; then
+		[ "$failed" -gt "$before" ] || failed=$((failed + 1)) # tests that could not be started
 		grep -E '\*\*\*|^FAIL|^ *[0-9]+ - ' "$log/$name.log" | sed 's/^/   | /'
 	fi
 }
