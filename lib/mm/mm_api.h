@@ -285,6 +285,16 @@ struct range mm_plan_zaps(const struct mm_plan *plan);
 /* True when the whole effect is known before the kernel runs and it cannot refuse (a whole-vma munmap). */
 bool mm_plan_is_certain(const struct mm_plan *plan);
 
+/*
+ * What Linux will answer as far as the model can tell: 0, or a negative errno of a call that changes
+ * part of its range before it is refused (madvise, mprotect or mlock over a hole or into a vma that
+ * refuses).  Commit when the kernel's result is a success or equals this; commit then applies the part
+ * that Linux applied.  Any other error: abort (and reconcile).
+ */
+int mm_plan_expects(const struct mm_plan *plan);
+/* After mm_plan_*() said -ENOMEM: was it the model's own memory (true), or what Linux would say? */
+bool mm_plan_is_ours(const struct mm_struct *mm);
+
 /* The machine write-protected `r`: set wp in each present pte of it. */
 void mm_mark_wp(struct mm_struct *mm, struct range r);
 

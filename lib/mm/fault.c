@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault.c - the fault table (DESIGN §4): one fault, from the address to the answer.
+ *
+ *      mm_handle_fault --> handle_pte_fault --+-- pte none, read  --> do_anonymous_zero
+ *                                             +-- pte none, write --> do_anonymous_page
+ *                                             '-- WP fault        --> do_wp_page
+ *
+ * Each handler gets all memory first, then tells the machine by one call that wakes the thread, then sets
+ * the ptes, which cannot fail.  A refusal of the machine leaves the model as it was.
+ * Linux counterpart: mm/memory.c (handle_mm_fault and below), mm/vma.c (expand_downwards).
+ */
+#include "mm/mm.h"
+
+static const char *const handler_names[NR_FAULT_HANDLERS] = {
+	[FH_NONE] = "none",
+	[FH_DO_ANONYMOUS_PAGE_ZERO] = "do_anonymous_page_zero",
+	[FH_DO_ANONYMOUS_PAGE] = "do_anonymous_page",
+	[FH_DO_WP_PAGE_ZERO] = "do_wp_page_zero",
+	[FH_DO_WP_PAGE_REUSE] = "do_wp_page_reuse",
+	[FH_DO_WP_PAGE_COPY] = "do_wp_page_copy",
+	[FH_DO_SWAP_PAGE] = "do_swap_page",
+	[FH_DO_READ_FAULT] = "do_read_fault",
+	[FH_DO_COW_FAULT] = "do_cow_fault",
+	[FH_DO_SHARED_FAULT] = "do_shared_fault",
+};
+
+const char *fault_handler_name(enum fault_handler h)
+{
+	BUG_ON(h >= NR_FAULT_HANDLERS);
+	return handler_names[h];
+}
+
+static const struct hw_ops *hw_of(const struct mm_struct *mm)
+{
+	return mm->world->config.hw;
+}
+
+/* Nothing for us to do here: let the thread try again, and the kernel judge. */
+static enum fault_result wake_spurious(struct mm_struct *mm, u64 addr)
+{
+	int err = hw_of(mm)->wake(mm, range_of(addr, PAGE_SIZE));
+
+	if (err == -ESRCH)
+		return FAULT_GONE;
+	return err == -EAGAIN ? FAULT_RETRY : FAULT_SPURIOUS;
+}
+
+/* The machine refused, and nothing was done.  -EEXIST: it has a page there that we did not know. */
+static enum fault_result hw_refused(struct mm_struct *mm, u64 addr, int err)
+{
+	switch (err) {
+	case -EEXIST:
+		if (mm_adopt_page(mm, addr, false, false))
+			return FAULT_OOM;
+		return wake_spurious(mm, addr);
+	case -ENOENT: /* the mapping went away, or was never armed */
+		return wake_spurious(mm, addr);
+	case -EAGAIN:
+		return FAULT_RETRY;
+	case -ESRCH:
+		return FAULT_GONE;
+	case -ENOMEM:
+		return FAULT_OOM;
+	}
+	BUG("hw_ops answered %d", err);
+}
+
+/* ---- fault-around ---- */
+
+/*
+ * How many pages to map at addr.  A fault exactly where the last answer of a stream ended doubles the
+ * stream's window; any other starts a stream of one page in place of the oldest.  Costs the same for
+ * every fault.  The window ends with the vma, the page table, or the first pte in use.
+ */
+static u32 fault_around(struct vm_area_struct *vma, u64 addr, bool write, struct pte_ref ref,
+			struct fault_stream **stream)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	u32 max = mm->world->config.prefetch_max_pages;
+	struct fault_stream *s = NULL;
+	u64 room;
+	u32 nr = 1;
+
+	*stream = NULL;
+	if (max <= 1 || vma->vm_flags & (VM_GROWSDOWN | VM_RAND_READ))
+		return 1;
+	for (u32 i = 0; i < NR_FAULT_STREAMS; i++) {
+		if (mm->stream[i].next == (addr | write))
+			s = &mm->stream[i];
+	}
+	if (!s) {
+		s = &mm->stream[mm->stream_hand++ % NR_FAULT_STREAMS];
+		s->window = 0;
+	}
+	*stream = s;
+	s->window = s->window ? u64_min(2 * (u64)s->window, max) : 1;
+	room = u64_min((vma->vm_end - addr) >> PAGE_SHIFT, PTRS_PER_TABLE - ref.index);
+	room = u64_min(room, s->window);
+	while (nr < room && pte_none(ref.table->pte[ref.index + nr]))
+		nr++;
+	return nr;
+}
+
+/* `done` pages were mapped at addr: the stream goes on behind them. */
+static void fault_around_done(struct fault_stream *stream, u64 addr, u64 done, bool write)
+{
+	if (stream)
+		stream->next = (addr + (done << PAGE_SHIFT)) | write;
+}
+
+/* Some pages of the window were mapped: tell so, and wake when an error may have kept the wake back. */
+static enum fault_result window_done(struct mm_struct *mm, struct vm_fault *vmf, u64 addr, u64 done,
+				     int err)
+{
+	vmf->nr_mapped = done;
+	if (err && wake_spurious(mm, addr) == FAULT_GONE)
+		return FAULT_GONE;
+	return FAULT_RESOLVED;
+}
+
+/* ---- handlers; addr is the page's, the pte is none ---- */
+
+static enum fault_result do_anonymous_zero(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	struct pte_ref ref = pte_alloc(mm, addr);
+	struct fault_stream *stream;
+	u64 done = 0;
+	u32 nr;
+	int err;
+
+	if (!ref.table)
+		return FAULT_OOM;
+	nr = fault_around(vma, addr, false, ref, &stream);
+	err = hw_of(mm)->map_zero(mm, addr, nr, 0, &done);
+	for (u32 i = 0; i < done; i++)
+		pte_set(mm, (struct pte_ref){ ref.table, ref.index + i }, mk_pte_zero(true));
+	if (!done) {
+		pgtable_trim(mm, addr);
+		return hw_refused(mm, addr, err);
+	}
+	fault_around_done(stream, addr, done, false);
+	vmf->handler = FH_DO_ANONYMOUS_PAGE_ZERO;
+	return window_done(mm, vmf, addr, done, err);
+}
+
+static void map_new_frame(struct vm_area_struct *vma, u64 addr, struct pte_ref ref)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	struct frame *frame = frame_alloc(mm->world, 0);
+
+	page_add_new_anon_rmap(frame, vma, addr);
+	pte_set(mm, ref, mk_pte(frame_to_pfn(frame), false));
+}
+
+static enum fault_result do_anonymous_page(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	struct fault_stream *stream;
+	struct pte_ref ref;
+	u64 done = 0;
+	u32 nr;
+	int err;
+
+	if (anon_vma_prepare(vma) || frame_reserve(mm->world, 0, 1))
+		return FAULT_OOM;
+	ref = pte_alloc(mm, addr);
+	if (!ref.table)
+		return FAULT_OOM;
+	nr = fault_around(vma, addr, true, ref, &stream);
+	if (nr > 1 && frame_reserve(mm->world, 0, nr))
+		nr = 1;
+	err = hw_of(mm)->map_copy(mm, addr, nr, NULL, 0, &done);
+	for (u32 i = 0; i < done; i++)
+		map_new_frame(vma, addr + i * PAGE_SIZE,
+			      (struct pte_ref){ ref.table, ref.index + i });
+	if (!done) {
+		pgtable_trim(mm, addr);
+		return hw_refused(mm, addr, err);
+	}
+	fault_around_done(stream, addr, done, true);
+	vmf->handler = FH_DO_ANONYMOUS_PAGE;
+	return window_done(mm, vmf, addr, done, err);
+}
+
+/*
+ * A write to a write-protected page.  Lifting our protection lets the write go on; where the kernel's own
+ * pte is read-only too (the zero page, a page shared after fork), the kernel then makes the copy.
+ *
+ *   zero page        -> a frame of our own
+ *   mapcount 1       -> reuse
+ *   mapcount 2..     -> old frame: mapcount - 1;  a new frame of our own
+ */
+static enum fault_result do_wp_page(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr,
+				    struct pte_ref ref)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	struct frame *old = NULL;
+	pte_t pte = pte_get(ref);
+	bool reuse;
+	int err;
+
+	if (pte_present(pte))
+		old = pfn_to_frame(mm->world, pte_pfn(pte));
+	reuse = old && old->mapcount == 1;
+	if (!reuse && (anon_vma_prepare(vma) || frame_reserve(mm->world, 0, 1)))
+		return FAULT_OOM;
+	err = hw_of(mm)->protect(mm, range_of(addr, PAGE_SIZE), 0);
+	if (err)
+		return hw_refused(mm, addr, err);
+	vmf->nr_mapped = 1;
+	if (reuse) {
+		page_move_anon_rmap(old, vma);
+		pte_set(mm, ref, pte_clear_wp(pte));
+		vmf->handler = FH_DO_WP_PAGE_REUSE;
+		return FAULT_RESOLVED;
+	}
+	map_new_frame(vma, addr, ref);
+	if (old)
+		page_remove_rmap(mm->world, old);
+	vmf->handler = old ? FH_DO_WP_PAGE_COPY : FH_DO_WP_PAGE_ZERO;
+	return FAULT_RESOLVED;
+}
+
+/* ---- the table ---- */
+
+/* The machine says "write-protected"; the model does not: lift it, the write goes on or faults anew. */
+static enum fault_result stale_wp(struct mm_struct *mm, u64 addr)
+{
+	int err = hw_of(mm)->protect(mm, range_of(addr, PAGE_SIZE), 0);
+
+	if (err == -EAGAIN)
+		return FAULT_RETRY;
+	if (err == -ESRCH)
+		return FAULT_GONE;
+	return err ? wake_spurious(mm, addr) : FAULT_SPURIOUS;
+}
+
+static enum fault_result handle_pte_fault(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	struct pte_ref ref = pte_offset(mm, addr);
+	pte_t pte = ref.table ? pte_get(ref) : (pte_t){ 0 };
+
+	if (vmf->flags & FAULT_FLAG_WP)
+		return pte_wp(pte) ? do_wp_page(vma, vmf, addr, ref) : stale_wp(mm, addr);
+	if (!pte_none(pte)) {
+		if (!pte_lazyfree(pte))
+			return wake_spurious(mm, addr); /* another thread's fault brought it */
+		zap_page_range(mm, range_of(addr, PAGE_SIZE), NULL); /* the kernel dropped it */
+	}
+	if (vmf->flags & FAULT_FLAG_WRITE)
+		return do_anonymous_page(vma, vmf, addr);
+	return do_anonymous_zero(vma, vmf, addr);
+}
+
+/* May the access go on at all?  Source: access_error, vma_is_accessible. */
+static bool access_permitted(const struct vm_area_struct *vma, unsigned int flags)
+{
+	if (flags & (FAULT_FLAG_WRITE | FAULT_FLAG_WP))
+		return vma->vm_flags & VM_WRITE;
+	return vma->vm_flags & VM_ACCESS_FLAGS;
+}
+
+/* Would Linux let the stack come down to addr?  Source: expand_downwards. */
+static bool stack_may_grow(const struct vm_area_struct *vma, u64 addr)
+{
+	const struct vm_area_struct *prev = vma->vm_prev;
+
+	if (!(vma->vm_flags & VM_GROWSDOWN) || vma->vm_flags & VM_UNMANAGED)
+		return false;
+	if ((vma->vm_start - addr) >> PAGE_SHIFT > vma->vm_pgoff)
+		return false;
+	if (!prev || prev->vm_flags & VM_GROWSDOWN || !(prev->vm_flags & VM_ACCESS_FLAGS))
+		return true;
+	return addr - prev->vm_end >= vma->vm_mm->world->config.stack_guard_gap;
+}
+
+/* The kernel has grown the stack down to the page at addr.  Returns 0 or -ENOMEM. */
+static int expand_downwards(struct vm_area_struct *vma, u64 addr)
+{
+	u64 grow = (vma->vm_start - addr) >> PAGE_SHIFT;
+
+	if (anon_vma_prepare(vma))
+		return -ENOMEM;
+	vma_set_range(vma, addr, vma->vm_end, vma->vm_pgoff - grow);
+	return 0;
+}
+
+enum fault_result mm_handle_fault(struct mm_struct *mm, struct vm_fault *vmf)
+{
+	u64 addr = page_align_down(vmf->address);
+	struct vm_area_struct *vma = find_vma(mm, addr);
+
+	vmf->handler = FH_NONE;
+	vmf->nr_mapped = 0;
+	vmf->grew_stack = false;
+	if (!vma || vmf->flags & FAULT_FLAG_MINOR)
+		return wake_spurious(mm, addr);
+	if (addr < vma->vm_start) {
+		if (!stack_may_grow(vma, addr))
+			return wake_spurious(mm, addr);
+		if (expand_downwards(vma, addr))
+			return FAULT_OOM;
+		vmf->grew_stack = true;
+	}
+	if (vma->vm_flags & VM_UNMANAGED || !access_permitted(vma, vmf->flags))
+		return wake_spurious(mm, addr);
+	return handle_pte_fault(vma, vmf, addr);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * frame.h - a page of memory as the model counts it.
+ *
+ * Who calls it: the fault table, rmap and the zap paths.  A frame is an accounting unit: its bytes live
+ * in the program (or wherever the machine keeps them).  Linux counterpart: struct page/folio, memmap
+ * sections (sparsemem) and pg_data_t; we say frame because it holds no bytes.
+ */
+#ifndef UPAGER_FRAME_H
+#define UPAGER_FRAME_H
+
+#include "base/base.h"
+
+struct anon_vma;
+struct mm_world;
+
+/*
+ *   FREE --alloc--> BUSY --first mapping--> RESIDENT <--mlock/munlock--> PINNED
+ *    ^               |  ^                      |                           |
+ *    |               |  '----- reclaim --------'                           |
+ *    '---------------'------------- last reference dropped ----------------'
+ * Invariant I11: a frame is in exactly one of them; frame_set_state() checks each step.
+ */
+enum frame_state {
+	FRAME_FREE,     /* on its node's free list; every other field but pfn, nid is meaningless */
+	FRAME_BUSY,     /* somebody fills it or empties it; no policy may choose it */
+	FRAME_RESIDENT, /* mapped, in the policy's hands */
+	FRAME_PINNED,   /* mapped, never to be evicted */
+	NR_FRAME_STATES,
+};
+
+/*
+ * Owned by whoever holds a reference: one for each pte that maps it, and one for each temporary holder.
+ * Freed with the last one.
+ */
+struct frame {
+	struct anon_vma *anon_vma; /* whose interval tree finds the vmas that map it (I7) */
+	u64 index;                 /* its page's vm_pgoff in those vmas; FREE: next free pfn */
+	u32 refcount;
+	u32 mapcount;              /* ptes that map it (I5) */
+	u32 pfn;
+	u8 state;                  /* enum frame_state */
+	u8 nid;                    /* node */
+};
+
+#define FRAMES_PER_SECTION 1024u
+#define PFN_NONE           UINT32_MAX
+
+#define MAX_NODES 4
+
+/* A tier of memory.  Its frames are sections of the world's table that carry its nid. */
+struct node {
+	u32 nid;
+	u64 start_pfn;     /* of its first section; meaningless while present_pages == 0 */
+	u64 spanned_pages; /* from start_pfn to the end of its last section, holes included */
+	u64 present_pages; /* frames that exist, free or not */
+	u64 nr_free;
+	u64 nr_used;
+	u32 free_pfn;      /* head of the free list; PFN_NONE: empty */
+};
+
+/* All frames of a world: pfn -> frame by section.  Embedded in mm_world. */
+struct frame_table {
+	struct frame **section; /* section[pfn / FRAMES_PER_SECTION] */
+	u32 nr_sections;
+	u32 max_sections;       /* room in `section` */
+	struct node node[MAX_NODES];
+	u64 nr_used;            /* frames not FREE, all nodes */
+	u64 nr_used_max;
+};
+
+void frame_table_init(struct frame_table *table);
+/* Pre: every frame is FREE. */
+void frame_table_fini(struct mm_world *world);
+
+/* Make sure that the next `nr` frame_alloc() on the node succeed.  0 or -ENOMEM. */
+int must_check frame_reserve(struct mm_world *world, u32 nid, u64 nr);
+/* A BUSY frame with refcount 1, mapcount 0.  Pre: frame_reserve() said so. */
+struct frame *frame_alloc(struct mm_world *world, u32 nid);
+
+struct frame *pfn_to_frame(const struct mm_world *world, u32 pfn);
+static inline u32 frame_to_pfn(const struct frame *frame)
+{
+	return frame->pfn;
+}
+
+void frame_get(struct frame *frame);
+/* Drop a reference; the last one frees it.  Pre for the last: mapcount 0. */
+void frame_put(struct mm_world *world, struct frame *frame);
+
+/* The one place where a state changes; BUG()s on a step that the picture above does not have. */
+void frame_set_state(struct frame *frame, enum frame_state to);
+
+/* I11 and the nodes' counts.  BUG()s. */
+void frame_table_verify(const struct mm_world *world);
+
+#endif /* UPAGER_FRAME_H */

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * verify.c - the invariants (docs/ARCHITECTURE.md), checked against a full walk.
+ *
+ * Who calls it: tests after every step, the pager at --check 2.  BUG()s with the number of the first
+ * that fails.  Linux counterpart: validate_mm, CONFIG_DEBUG_VM.
+ */
+#include <inttypes.h>
+
+#include "mm/mm.h"
+
+/* Recounted from the vmas and ptes, to be compared with the mm's own. */
+struct recount {
+	u64 map_count, total_vm, data_vm, exec_vm, stack_vm, locked_vm, rss, zero;
+};
+
+static void verify_vma_links(const struct vm_area_struct *vma, const struct vm_area_struct *prev)
+{
+	if (vma->vm_start >= vma->vm_end || !page_aligned(vma->vm_start) ||
+	    !page_aligned(vma->vm_end) || vma->vm_end > TASK_SIZE)
+		BUG("I1: vma %" PRIx64 "-%" PRIx64, vma->vm_start, vma->vm_end);
+	if (vma->vm_prev != prev || (prev && prev->vm_end > vma->vm_start))
+		BUG("I1: vma %" PRIx64 " out of order", vma->vm_start);
+	if (rb_prev(&vma->vm_rb) != (prev ? &prev->vm_rb : NULL))
+		BUG("I1: tree and list differ at %" PRIx64, vma->vm_start);
+}
+
+static void verify_gap(const struct vm_area_struct *vma)
+{
+	u64 gap = vma->vm_start - (vma->vm_prev ? vma->vm_prev->vm_end : 0);
+	const struct rb_node *kids[2] = { vma->vm_rb.left, vma->vm_rb.right };
+
+	for (int i = 0; i < 2; i++) {
+		if (kids[i])
+			gap = u64_max(gap, container_of(kids[i], struct vm_area_struct, vm_rb)
+						   ->rb_subtree_gap);
+	}
+	if (gap != vma->rb_subtree_gap)
+		BUG("I1: gap cache of vma %" PRIx64, vma->vm_start);
+}
+
+/* The chain names each anon_vma once, stands in its tree with the vma's range, and has the vma's own. */
+static void verify_chain(const struct vm_area_struct *vma)
+{
+	struct range pgoffs = range_of(vma->vm_pgoff, vma_pages(vma));
+	const struct anon_vma_chain *avc;
+	bool own = false;
+
+	list_for_each_entry(avc, &vma->anon_vma_chain, same_vma) {
+		struct interval_node *node;
+		bool found = false;
+
+		if (avc->vma != vma || avc->node.range.start != pgoffs.start ||
+		    avc->node.range.end != pgoffs.end)
+			BUG("I7: chain of vma %" PRIx64 " has another range", vma->vm_start);
+		interval_for_each(node, &avc->anon_vma->rb_root, pgoffs)
+			found |= node == &avc->node;
+		if (!found)
+			BUG("I7: vma %" PRIx64 " not in the tree", vma->vm_start);
+		own |= avc->anon_vma == vma->anon_vma;
+	}
+	if (vma->anon_vma ? !own : !list_empty(&vma->anon_vma_chain))
+		BUG("I7: vma %" PRIx64 " not linked to its own anon_vma", vma->vm_start);
+}
+
+struct walk_seen {
+	const struct vm_area_struct *vma;
+	u64 addr;
+	u32 count;
+	bool found;
+};
+
+static int see_pte(struct vm_area_struct *vma, u64 addr, void *arg)
+{
+	struct walk_seen *seen = arg;
+
+	seen->count++;
+	seen->found |= vma == seen->vma && addr == seen->addr;
+	return 0;
+}
+
+static void verify_pte(const struct vm_area_struct *vma, u64 addr, pte_t pte)
+{
+	struct walk_seen seen = { .vma = vma, .addr = addr };
+	const struct frame *frame;
+
+	if (!pte_present(pte)) {
+		if (!pte_zero(pte) || pte_lazyfree(pte))
+			BUG("I4: pte %" PRIx64 " at %" PRIx64, pte.val, addr);
+		return;
+	}
+	frame = pfn_to_frame(vma->vm_mm->world, pte_pfn(pte));
+	if (frame->state != FRAME_RESIDENT && frame->state != FRAME_PINNED)
+		BUG("I4: pte at %" PRIx64 " maps frame %u in state %u", addr, frame->pfn,
+		    frame->state);
+	if (frame->mapcount > 1 && !pte_wp(pte))
+		BUG("I9: writable pte at %" PRIx64 " on a frame mapped %u times", addr,
+		    frame->mapcount);
+	rmap_walk(frame, see_pte, &seen);
+	if (!seen.found)
+		BUG("I7: the rmap of frame %u does not reach %" PRIx64, frame->pfn, addr);
+	if (seen.count != frame->mapcount)
+		BUG("I5/I6: frame %u: mapcount %u, the rmap walk found %u", frame->pfn,
+		    frame->mapcount, seen.count);
+}
+
+static void recount_vma(struct recount *c, const struct vm_area_struct *vma)
+{
+	u64 pages = vma_pages(vma);
+	u64 f = vma->vm_flags;
+
+	c->map_count++;
+	c->total_vm += pages;
+	if (f & VM_LOCKED)
+		c->locked_vm += pages;
+	if (f & VM_EXEC && !(f & (VM_WRITE | VM_GROWSDOWN)))
+		c->exec_vm += pages;
+	else if (f & VM_GROWSDOWN)
+		c->stack_vm += pages;
+	else if (f & VM_WRITE && !(f & VM_SHARED))
+		c->data_vm += pages;
+}
+
+static void verify_ptes(const struct mm_struct *mm, struct recount *c)
+{
+	struct range r = { 0, TASK_SIZE };
+	pte_t pte;
+
+	while ((r.start = pte_next(mm, r, &pte)) < r.end) {
+		const struct vm_area_struct *vma =
+			vma_lookup((struct mm_struct *)mm, r.start);
+
+		if (!vma || vma->vm_flags & VM_UNMANAGED)
+			BUG("I3: pte at %" PRIx64 " in no managed vma", r.start);
+		verify_pte(vma, r.start, pte);
+		c->rss += pte_present(pte);
+		c->zero += pte_zero(pte);
+		r.start += PAGE_SIZE;
+	}
+}
+
+#define SAME(name, mine)                                                                   \
+	do {                                                                               \
+		if (c.name != (mine))                                                      \
+			BUG("I2: " #name " is %" PRIu64 ", recounted %" PRIu64,            \
+			    (u64)(mine), (u64)c.name);                                     \
+	} while (0)
+
+void mm_verify(const struct mm_struct *mm)
+{
+	const struct vm_area_struct *vma, *prev = NULL;
+	struct recount c = { 0 };
+
+	if (rb_check(&mm->mm_rb) < 0)
+		BUG("I1: the vma tree is out of balance");
+	for (vma = mm->mmap; vma; prev = vma, vma = vma->vm_next) {
+		if (vma->vm_mm != mm)
+			BUG("I1: vma %" PRIx64 " of another mm", vma->vm_start);
+		verify_vma_links(vma, prev);
+		verify_gap(vma);
+		verify_chain(vma);
+		recount_vma(&c, vma);
+	}
+	verify_ptes(mm, &c);
+	SAME(map_count, mm->map_count);
+	SAME(total_vm, mm->total_vm);
+	SAME(data_vm, mm->data_vm);
+	SAME(exec_vm, mm->exec_vm);
+	SAME(stack_vm, mm->stack_vm);
+	SAME(locked_vm, mm->locked_vm);
+	SAME(rss, mm->nr_anon_ptes);
+	SAME(zero, mm->nr_zero_ptes);
+	if (mm->pgtables_bytes != pgtable_count(mm) * PAGE_SIZE)
+		BUG("I2: pgtables_bytes");
+	if (!mm->mm_users || !mm->mm_count)
+		BUG("I2: mm_users %u, mm_count %u", mm->mm_users, mm->mm_count);
+}
+
+void mm_world_verify(const struct mm_world *world)
+{
+	const struct mm_struct *mm;
+	u32 nr_mms = 0;
+	u64 zero = 0;
+
+	list_for_each_entry(mm, &world->init_mm.mmlist, mmlist) {
+		mm_verify(mm);
+		nr_mms++;
+		zero += mm->nr_zero_ptes;
+	}
+	if (nr_mms > world->nr_mms)
+		BUG("I2: mmlist has %u address spaces, made were %u", nr_mms, world->nr_mms);
+	if (nr_mms == world->nr_mms && zero != world->zero_ptes)
+		BUG("I2: zero_ptes");
+	frame_table_verify(world);
+}
