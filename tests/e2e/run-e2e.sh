@@ -8,7 +8,7 @@
 # LIST (default programs.txt beside this script) has one run a line: NAME[@CHECKLEVEL] [ARG…];
 # PROG picks every line of that name.  A run is right when stdout and the way it ended (status or
 # signal) are the same, when it left no process behind and nothing new in /dev/shm.  A program
-# that is not right natively fails as well: it would prove nothing.
+# that is not right natively (it says why on stderr) fails as well: it would prove nothing.
 # Prints "ok NAME" or "FAIL NAME" with the first difference; ends with a summary and status 1 on
 # any failure.  Plain POSIX sh: it also runs in an initramfs on busybox.
 set -u
@@ -65,6 +65,10 @@ one()
 	shm=$(shm_list)
 	"$bin/runone" -t "$limit" -o "$work/native.out" -e "$work/err" -s "$work/native.st" -- "$@" || {
 		fail "$name" "natively: $(tr '\n' ' ' <"$work/native.st")"
+		return
+	}
+	[ ! -s "$work/err" ] || {
+		fail "$name" "is wrong natively"
 		return
 	}
 	# shellcheck disable=SC2086 # $extra is a list of options

@@ -1,0 +1,39 @@
+#!/bin/bash
+# bash and dash: hundreds of forks, pipes, subshells, here-documents, traps, background jobs.
+cat >body <<'SH'
+n=0
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	x=$(echo $i | sed 's/^/0/' | tr 0 o)
+	(n=$((n + 1)); echo "sub $i $x $n")
+	n=$((n + $(printf '%s\n' a b c | wc -l)))
+	/bin/true && ! /bin/false && n=$((n + 1))
+done
+echo "n $n"
+echo nested $(echo $(echo $(echo $(echo deep))))
+seq 1 2000 | while read v; do [ $((v % 500)) = 0 ] && echo "line $v"; done
+cat <<-END | sort -r
+	b here
+	a here
+END
+f() { [ $1 -le 0 ] || (f $(($1 - 1))); [ $1 != 12 ] || echo "recursed"; }
+f 12
+for i in 1 2 3 4 5 6; do (exit $i) & done
+for p in $(jobs -p); do wait $p; echo "job $?"; done
+trap 'echo trapped' USR1
+kill -USR1 $$
+sh -c 'kill -TERM $$'; echo "killed $?"
+(ulimit -c 0; sh -c 'kill -SEGV $$'); echo "segv $?"
+yes | head -n 10000 | md5sum
+exit 7
+SH
+ulimit -c 0
+bash body 2>&1 | sed 's/^body: line [0-9]*: *[0-9]*/bash:/; s/body: line.*Terminated.*/Terminated/'
+echo "bash ${PIPESTATUS[0]}"
+dash body 2>/dev/null
+echo "dash $?"
+coproc tr a-z A-Z
+echo "through a coprocess" >&"${COPROC[1]}"
+exec {COPROC[1]}>&-
+cat <&"${COPROC[0]}"
+diff <(seq 1 100) <(seq 1 100) && echo same
+for ((i = 0; i < 300; i++)); do $(exit 3) ; done; echo "three hundred $?"
