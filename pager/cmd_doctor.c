@@ -8,16 +8,22 @@
  */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "commands.h"
 #include "sys/caps.h"
+#include "sys/remote.h"
 #include "sys/uffd.h"
 
 enum fact_state {
@@ -98,23 +104,16 @@ static void check_machine(struct findings *f)
 	fact->mend = MEND_ROOT;
 }
 
-/* Full-mode userfaultfds: the system call, or else the device. */
 static void check_uffd_create(struct findings *f)
 {
 	const struct caps *c = &f->caps.run;
-	bool other_works = !c->uffd_dev;
-	enum fact_state lack = other_works ? FACT_DEGRADED : FACT_MISSING;
-	struct fact *fact;
 
-	add_caps(f, "userfaultfd", c->uffd_syscall, lack, "the system call works, with faults inside system calls",
-		 other_works ? "each start goes through /dev/userfaultfd" : "no fault can be delivered",
-		 c->uffd_syscall == -ENOSYS ? "boot a kernel built with CONFIG_USERFAULTFD"
-					    : "run upager as root, or: sysctl vm.unprivileged_userfaultfd=1");
-	fact = add(f, "userfaultfd.dev", c->uffd_dev && c->uffd_syscall ? FACT_DEGRADED : FACT_OK, "%s%s",
-		   c->uffd_dev ? strerror(-c->uffd_dev) : "/dev/userfaultfd works",
-		   c->uffd_dev && !c->uffd_syscall ? " (not needed)" : "");
-	fact->cost = "no way round the missing privilege";
-	fact->mend = "chmod 666 /dev/userfaultfd (Linux 6.1)";
+	add_caps(f, "userfaultfd", c->uffd_syscall, FACT_MISSING,
+		 "the system call works, with faults inside system calls", "no fault can be delivered",
+		 c->uffd_syscall == -ENOSYS ? "boot a kernel built with CONFIG_USERFAULTFD" :
+					      "run upager as root, or: sysctl vm.unprivileged_userfaultfd=1");
+	add(f, "userfaultfd.dev", FACT_OK, "not used: /dev/userfaultfd %s",
+	    c->uffd_dev ? strerror(-c->uffd_dev) : "works");
 	add_caps(f, "userfaultfd.fork", c->uffd_fork, FACT_MISSING, "fork events are permitted",
 		 "a child's memory cannot be followed", MEND_ROOT);
 }
@@ -191,6 +190,10 @@ static void check_control(struct findings *f)
 	fact->mend = "start upager outside strace -f or gdb";
 	add_caps(f, "pidfd_getfd", c->run.pidfd_getfd, FACT_MISSING, "works",
 		 "a userfaultfd cannot be taken from the program", MEND_SECCOMP);
+	fact = add(f, "vdso", remote_vdso_site() ? FACT_OK : FACT_MISSING, "%s",
+		   remote_vdso_site() ? "programs have one" : "programs have none");
+	fact->cost = "no call can be made for a program at its start";
+	fact->mend = "boot without vdso=0";
 	add_caps(f, "seccomp.trace", c->run.seccomp_trace, FACT_MISSING, "RET_TRACE is available",
 		 "memory calls cannot be seen", "boot a kernel built with CONFIG_SECCOMP_FILTER");
 	add_caps(f, "seccomp.spec_allow", c->run.seccomp_spec_allow, FACT_DEGRADED, "SPEC_ALLOW is available",
@@ -227,6 +230,74 @@ static void check_resources(struct findings *f)
 	fact->mend = "sysctl vm.overcommit_memory=0";
 }
 
+/* ---- the proof: run something ---- */
+
+#define SELF_TEST_LIMIT_MS 10000
+
+/* In the child: become `upager run -- upager --version` with its stderr in `err`. */
+static _Noreturn void exec_self_test(int err)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (n > 0 && null >= 0) {
+		self[n] = '\0';
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		dup2(err, STDERR_FILENO);
+		execl(self, "upager", "run", "--", self, "--version", (char *)NULL);
+	}
+	_exit(EXIT_UPAGER);
+}
+
+/* Wait for the end of `pid`, at most SELF_TEST_LIMIT_MS.  Return: its wait status; -1: killed by us. */
+static int wait_limited(pid_t pid)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), status;
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	bool ended = pidfd >= 0 && poll(&p, 1, SELF_TEST_LIMIT_MS) == 1;
+
+	if (!ended)
+		kill(pid, SIGKILL);
+	if (pidfd >= 0)
+		close(pidfd);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return ended ? status : -1;
+}
+
+/* Run a small program under upager, so that the answer does not rest on our own reasoning. */
+static void check_run(struct findings *f)
+{
+	const char *why = caps_blocker(&f->caps.run);
+	struct fact *fact = add(f, "run", FACT_MISSING, "%s", why ? why : "not tried");
+	char said[sizeof(fact->detail)] = "";
+	int err = memfd_create("doctor", MFD_CLOEXEC), status;
+	pid_t pid;
+
+	fact->cost = "upager run does not work";
+	if (why || err < 0)
+		goto out;
+	pid = fork();
+	if (!pid)
+		exec_self_test(err);
+	status = pid < 0 ? -1 : wait_limited(pid);
+	if (status == 0) {
+		fact->state = FACT_OK;
+		snprintf(fact->detail, sizeof(fact->detail), "a program was run under upager");
+	} else if (pread(err, said, sizeof(said) - 1, 0) > 0) {
+		said[strcspn(said, "\n")] = '\0';
+		memcpy(fact->detail, said, sizeof(said));
+	} else {
+		snprintf(fact->detail, sizeof(fact->detail), status < 0 ? "it did not end within %d s" :
+			 "it ended with wait status 0x%x", status < 0 ? SELF_TEST_LIMIT_MS / 1000 : status);
+	}
+out:
+	if (err >= 0)
+		close(err);
+}
+
 /* Where faults should be answered, from what wake-ups cost. */
 static const char *placement_advice(const struct caps_wakeup *w)
 {
@@ -249,7 +320,7 @@ static void print_wakeup(const struct caps_wakeup *w)
 	       w->fault_same_cpu_ns / 1e3, w->fault_other_cpu_ns / 1e3, placement_advice(w));
 }
 
-/* The reason why `run` cannot work, NULL if it will. */
+/* The reason why `run` cannot work, NULL if it will.  Facts are in order of importance. */
 static const char *verdict(const struct findings *f)
 {
 	const char *why = caps_blocker(&f->caps.run);
@@ -340,7 +411,8 @@ int cmd_doctor(int argc, char **argv)
 	struct findings f = { 0 };
 	bool json = false;
 
-	argp_err_exit_status = 125;
+	argp_err_exit_status = EXIT_UPAGER;
+	argv[0] = (char *)"upager doctor";
 	argp_parse(&doctor_argp, argc, argv, 0, NULL, &json);
 
 	caps_detect_all(&f.caps);
@@ -349,16 +421,17 @@ int cmd_doctor(int argc, char **argv)
 	check_uffd_features(&f);
 	check_control(&f);
 	check_resources(&f);
+	check_run(&f);
 	caps_measure_wakeup(&f.wakeup);
 	if (json) {
 		if (print_json(&f))
-			return 125;
+			return EXIT_UPAGER;
 	} else {
 		print_table(&f);
 	}
 	if (fflush(stdout)) {
 		fprintf(stderr, "upager doctor: stdout: %s\n", strerror(errno));
-		return 125;
+		return EXIT_UPAGER;
 	}
 	return verdict(&f) ? 1 : 0;
 }

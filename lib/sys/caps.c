@@ -297,11 +297,11 @@ const char *caps_blocker(const struct caps *c)
 {
 	if (c->proc)
 		return "/proc is not mounted: mount -t proc proc /proc";
-	if (c->uffd_syscall == -ENOSYS && c->uffd_dev)
+	if (c->uffd_syscall == -ENOSYS)
 		return "this kernel has no userfaultfd: boot one built with CONFIG_USERFAULTFD";
 	if (c->uffd_syscall == -EMFILE)
 		return "no file descriptor is free: ulimit -n 1024";
-	if (c->uffd_syscall && c->uffd_dev)
+	if (c->uffd_syscall)
 		return "userfaultfd is not permitted: run upager as root (CAP_SYS_PTRACE), "
 		       "or sysctl vm.unprivileged_userfaultfd=1";
 	if (~c->uffd_features & UFFD_FEATURES_REQUIRED)
