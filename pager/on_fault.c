@@ -6,6 +6,7 @@
  * top, because anything may have changed.  The answer itself is mm_handle_fault()'s.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -129,8 +130,11 @@ void on_uffd(struct space *space)
 
 	do {
 		n = uffd_read(space->uffd, msgs, READ_BATCH);
-		if (n < 0)
-			BUG("read of a userfaultfd: error %d", -n);
+		if (n < 0) { /* a fork's userfaultfd found no descriptor */
+			sup_fail(space->sup, "cannot take over a forked process: %s; raise the "
+				 "limit on open files (ulimit -n)", strerror(-n));
+			return;
+		}
 		for (int i = 0; i < n; i++)
 			on_message(space, &msgs[i], now);
 	} while (n == READ_BATCH);

@@ -9,6 +9,9 @@
 
 #include <stddef.h>
 #include <sys/user.h>
+#undef PAGE_SHIFT /* sys/user.h has its own; base.h's are the project's */
+#undef PAGE_SIZE
+#undef PAGE_MASK
 
 #include "base/base.h"
 
