@@ -75,7 +75,7 @@ core_programs()
 build_static()
 {
 	log=$cache/build.log
-	cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DUPAGER_STATIC=ON \
+	cmake -S "$root" --preset release -B "$build" -G Ninja -DUPAGER_STATIC=ON \
 		>"$log" 2>&1 || die "cannot configure the static build ($log)"
 	# shellcheck disable=SC2046 # the list gives words
 	timeout 600 ninja -C "$build" -j "$(nproc)" upager probe runone $(core_programs) >>"$log" 2>&1 && return
