@@ -8,12 +8,10 @@
 #define UPAGER_ARCH_X86_64_H
 
 #include <stddef.h>
-#include <sys/user.h>
-#undef PAGE_SHIFT /* sys/user.h has its own; base.h's are the project's */
-#undef PAGE_SIZE
-#undef PAGE_MASK
 
-#include "base/base.h"
+#include "base/base.h" /* before sys/user.h, which has a PAGE_SIZE of its own, equal to ours */
+
+#include <sys/user.h>
 
 typedef struct user_regs_struct sc_regs;
 
