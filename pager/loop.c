@@ -107,8 +107,6 @@ static void drain_stops(struct sup *sup)
 
 		if (s.event == TE_NONE || s.event == TE_NO_TASKS)
 			return;
-		if (s.tid == sup->root && (s.event == TE_EXITED || s.event == TE_KILLED))
-			sup->stats.root_status = s.event == TE_EXITED ? s.status << 8 : s.status;
 		on_stop(sup, s);
 	}
 }

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <sys/syscall.h>
 
 #include "base/check.h"
 #include "front.h"
@@ -28,6 +29,31 @@ static void skip_call(struct task *t, long result)
 	sc_skip(&regs, result);
 	(void)tracee_set_regs(t->tid, &regs);
 	resume(t);
+}
+
+/*
+ * May we wait for the exit stop of this call on the spot, which saves a turn of the loop?  Only when the
+ * call cannot wait for us or for another of our tracees: nobody else can hold the mm's locks, and it
+ * touches no page (LOCKED, POPULATE) and no file (FUSE).
+ */
+static bool is_prompt(const struct task *t)
+{
+	const struct sc_row *row = t->call.row;
+
+	return row->flags & SC_PROMPT && mm_users(t->space->mm) == 1 && !t->space->lock_future &&
+	       (row->nr != SYS_mmap || sc_mmap_is_prompt(&t->call.regs));
+}
+
+/* Let the trapped call run and hear of its exit. */
+static void run_call(struct sup *sup, struct task *t)
+{
+	pid_t tid = t->tid;
+	bool prompt = is_prompt(t);
+
+	t->state = TASK_CALLING;
+	(void)tracee_resume_to_syscall(tid, 0);
+	if (prompt)
+		on_stop(sup, tracee_wait(tid));
 }
 
 /* The row's call is to run or be answered; the slot, if it needs one, is ours. */
@@ -52,6 +78,8 @@ static void start_call(struct sup *sup, struct task *t)
 		on_stop(sup, t->call.death);
 		return;
 	case SC_WATCH:
+		run_call(sup, t);
+		return; /* t may be gone; the slot is opened at its exit stop or its end */
 	case SC_WATCH_FREE:
 		t->state = TASK_CALLING;
 		(void)tracee_resume_to_syscall(t->tid, 0);
@@ -64,7 +92,7 @@ static void start_call(struct sup *sup, struct task *t)
 		skip_call(t, t->call.result);
 		break;
 	}
-	if (holds_slot && verdict != SC_WATCH)
+	if (holds_slot)
 		space_call_done(space);
 }
 
@@ -80,22 +108,21 @@ void on_stop_call(struct sup *sup, struct task *t)
 	start_call(sup, t);
 }
 
-static void on_seccomp(struct sup *sup, struct task *t, u64 data)
+static void on_seccomp(struct sup *sup, struct task *t)
 {
 	t->call = (struct call){ 0 };
 	if (tracee_get_regs(t->tid, &t->call.regs))
 		return;
-	if (data != FILTER_TRACE_DATA) {
-		/* A filter of the program's own: natively nobody traces, and that is ENOSYS. */
-		skip_call(t, -ENOSYS);
-		return;
-	}
 	if (!t->space) { /* the child between fork and exec */
 		resume(t);
 		return;
 	}
 	t->call.row = sc_row_find(sc_nr(&t->call.regs));
-	BUG_ON(!t->call.row);
+	if (!t->call.row) {
+		/* A filter of the program's own: natively nobody traces, and that is ENOSYS. */
+		skip_call(t, -ENOSYS);
+		return;
+	}
 	sup->stats.traps[sc_row_index(t->call.row)]++;
 	placement_event(sup, t, now_ns());
 	on_stop_call(sup, t);
@@ -232,6 +259,8 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 	switch (s.event) {
 	case TE_EXITED:
 	case TE_KILLED:
+		if (s.tid == sup->root)
+			sup->stats.root_status = s.event == TE_EXITED ? s.status << 8 : s.status;
 		on_end(sup, t);
 		break;
 	case TE_SIGNAL:
@@ -248,7 +277,7 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 		on_new(sup, t);
 		break;
 	case TE_SECCOMP:
-		on_seccomp(sup, t, s.msg);
+		on_seccomp(sup, t);
 		break;
 	case TE_SYSCALL:
 		if (t->state == TASK_EXECING)

@@ -23,7 +23,8 @@ enum sc_verdict {
 };
 
 enum sc_flags {
-	SC_MM = 1 << 0, /* takes the mm's call slot: one at a time in each address space */
+	SC_MM = 1 << 0,     /* takes the mm's call slot: one at a time in each address space */
+	SC_PROMPT = 1 << 1, /* cannot wait for anybody when its task alone uses the mm (see start_call) */
 };
 
 struct sc_row {
@@ -64,6 +65,9 @@ SC_DECLARE(mlockall);
 SC_DECLARE(munlockall);
 SC_DECLARE(mseal);
 SC_DECLARE(opaque); /* an effect that is read back from maps: shmat, io_setup, remap_file_pages … */
+
+/* An mmap that neither touches pages nor asks a file. */
+bool sc_mmap_is_prompt(const sc_regs *regs);
 
 /* sc_proc.c */
 SC_DECLARE(fork);

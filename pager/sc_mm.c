@@ -97,6 +97,13 @@ static bool mmap_is_managed(u64 flags)
 	       !(flags & MAP_HUGETLB);
 }
 
+bool sc_mmap_is_prompt(const sc_regs *regs)
+{
+	u64 flags = sc_arg(regs, 3);
+
+	return mmap_is_managed(flags) && !(flags & (MAP_POPULATE | MAP_LOCKED));
+}
+
 enum sc_verdict sc_mmap_enter(struct sup *sup, struct task *t)
 {
 	u64 flags = arg(t, 3);

@@ -23,11 +23,11 @@
 #define ARCH_SHSTK_ENABLE 0x5001
 
 const struct sc_row sc_table[] = {
-	{ SYS_mmap, "mmap", SC_MM, sc_mmap_enter, sc_mmap_leave },
+	{ SYS_mmap, "mmap", SC_MM | SC_PROMPT, sc_mmap_enter, sc_mmap_leave },
 	{ SYS_munmap, "munmap", SC_MM, sc_munmap_enter, sc_munmap_leave },
 	{ SYS_mremap, "mremap", SC_MM, sc_mremap_enter, sc_mremap_leave },
-	{ SYS_brk, "brk", SC_MM, sc_brk_enter, sc_brk_leave },
-	{ SYS_mprotect, "mprotect", SC_MM, sc_mprotect_enter, sc_mprotect_leave },
+	{ SYS_brk, "brk", SC_MM | SC_PROMPT, sc_brk_enter, sc_brk_leave },
+	{ SYS_mprotect, "mprotect", SC_MM | SC_PROMPT, sc_mprotect_enter, sc_mprotect_leave },
 	{ SYS_pkey_mprotect, "pkey_mprotect", SC_MM, sc_mprotect_enter, sc_mprotect_leave },
 	{ SYS_madvise, "madvise", SC_MM, sc_madvise_enter, sc_madvise_leave },
 	{ SYS_mlock, "mlock", SC_MM, sc_mlock_enter, sc_mlock_leave },

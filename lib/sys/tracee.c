@@ -73,7 +73,7 @@ static struct tracee_stop classify(pid_t tid, int status)
 	} else if (event) {
 		s.status = WSTOPSIG(status);
 		s.event = classify_event(event, s.status);
-		if (s.event != TE_NEW && s.event != TE_GROUP_STOP)
+		if (s.event == TE_FORKED || s.event == TE_EXEC || s.event == TE_EXITING)
 			s.msg = event_message(tid);
 	} else if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
 		s.event = TE_SYSCALL;

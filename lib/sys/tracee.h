@@ -23,7 +23,7 @@ enum tracee_event {
 	TE_SIGNAL,       /* about to be delivered: .status is the signal; resume with it */
 	TE_GROUP_STOP,   /* job control stopped it: tracee_listen() */
 	TE_NEW,          /* a new task's first stop, or the end of a group stop, or an interrupt */
-	TE_SECCOMP,      /* at a trapped call, before it runs; .msg is the filter's data */
+	TE_SECCOMP,      /* at a trapped call, before it runs */
 	TE_SYSCALL,      /* at a syscall entry or exit stop (after tracee_resume_to_syscall) */
 	TE_FORKED,       /* fork, vfork or clone made task .msg */
 	TE_EXEC,         /* a new image; .msg is the tid the caller had before */
