@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * measures.c - the measures, one row each.  The first nine have a limit and are what upager promises;
+ * the rest are for information, for whoever tunes placement above all.
+ */
+#include "driver.h"
+
+#define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+#define BASH_LOOP                                                              \
+	"n=200; [ -z \"$BENCH_QUICK\" ] || n=12; start=${EPOCHREALTIME/./};"       \
+	"for ((i = 0; i < n; i++)); do /bin/true; done;"                       \
+	"echo $(((${EPOCHREALTIME/./} - start) * 1000 / n))"
+
+/* Random first touch by `t` threads that compute for `w` µs after each fault, n faults a thread. */
+#define THREADS(t, w, n)                                                             \
+	{ "threads-" t "-work-" w, "faulting threads: " t ", work: " w " us / native",  \
+	  ARGV("randfault", "-t", t, "-w", w, "-n", n), NULL, BASE_NATIVE, VALUE_NS, 5, 0 }, \
+	{ "hold-threads-" t "-work-" w, "faulting threads: " t ", work: " w " us / no-hold", \
+	  ARGV("randfault", "-t", t, "-w", w, "-n", n), NULL, BASE_NO_HOLD, VALUE_NS, 5, 0 }
+
+#define PINNED(cpu)                                                                      \
+	{ "pinned-cpu" cpu, "random write fault, pins itself to CPU " cpu " / bare loop there", \
+	  ARGV("randfault", "-c", cpu), ARGV("barefault", "-c", cpu), BASE_BARE, VALUE_NS, 5, 0 }
+
+const struct measure measures[] = {
+	{ "random-fault", "random first-touch write fault / bare userfaultfd loop",
+	  ARGV("randfault"), ARGV("barefault"), BASE_BARE, VALUE_NS, 9, 1.25 },
+	{ "sequential-touch", "sequential first touch of 256 MiB, a page / native",
+	  ARGV("seqtouch"), NULL, BASE_NATIVE, VALUE_NS, 9, 1.0 },
+	{ "compute", "compute on resident memory / native",
+	  ARGV("compute"), NULL, BASE_NATIVE, VALUE_NS, 11, 1.01 },
+	{ "fork-exec", "fork + exec of /bin/true / native",
+	  ARGV("forkexec", "fork"), NULL, BASE_NATIVE, VALUE_NS, 7, 4 },
+	{ "mmap-munmap", "mmap + munmap of 64 KiB / native",
+	  ARGV("mmaploop"), NULL, BASE_NATIVE, VALUE_NS, 7, 10 },
+	{ "write-read", "write + read of a pipe / native",
+	  ARGV("rwloop", "pipe"), NULL, BASE_NATIVE, VALUE_NS, 9, 1.05 },
+	{ "python-start", "python3 -c 'import json,re,subprocess' / native",
+	  ARGV("/usr/bin/python3", "-c", "import json,re,subprocess"), NULL, BASE_NATIVE,
+	  VALUE_WALL_NS, 15, 1.6 },
+	{ "model-resident", "model memory, a resident page",
+	  ARGV("modelmem", "resident"), NULL, BASE_NONE, VALUE_BYTES, 3, 96 },
+	{ "model-mapped", "model memory, a mapped untouched page",
+	  ARGV("modelmem", "mapped"), NULL, BASE_NONE, VALUE_BYTES, 3, 0.1 },
+
+	{ "spawn", "posix_spawn of /bin/true / native",
+	  ARGV("forkexec", "spawn"), NULL, BASE_NATIVE, VALUE_NS, 5, 0 },
+	{ "bash-loop", "bash loop of /bin/true / native",
+	  ARGV("/bin/bash", "-c", BASH_LOOP), NULL, BASE_NATIVE, VALUE_NS, 5, 0 },
+	{ "make-j2", "fork + exec of /bin/true, 2 side by side / native",
+	  ARGV("forkexec", "fork", "2"), NULL, BASE_NATIVE, VALUE_NS, 5, 0 },
+	{ "true-start", "start of /bin/true / native",
+	  ARGV("/bin/true"), NULL, BASE_NATIVE, VALUE_WALL_NS, 15, 0 },
+	{ "mmap-touch-munmap", "mmap + one write + munmap of 64 KiB / native",
+	  ARGV("mmaploop", "touch"), NULL, BASE_NATIVE, VALUE_NS, 5, 0 },
+	{ "write-read-dev", "write /dev/null + read /dev/zero / native",
+	  ARGV("rwloop", "dev"), NULL, BASE_NATIVE, VALUE_NS, 5, 0 },
+	{ "random-fault-native", "random first-touch write fault / native",
+	  ARGV("randfault"), NULL, BASE_NATIVE, VALUE_NS, 5, 0 },
+
+	PINNED("0"),
+	PINNED("1"),
+	THREADS("1", "0", "16384"),
+	THREADS("1", "20", "8192"),
+	THREADS("1", "200", "2048"),
+	THREADS("2", "0", "16384"),
+	THREADS("2", "20", "8192"),
+	THREADS("2", "200", "2048"),
+	THREADS("2", "500", "1024"),
+	THREADS("4", "0", "8192"),
+	THREADS("4", "20", "4096"),
+	THREADS("4", "200", "1024"),
+};
+
+const size_t nr_measures = ARRAY_SIZE(measures);
