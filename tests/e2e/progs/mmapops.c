@@ -237,7 +237,7 @@ static void stream(int nr_ops, int depth)
 		if (nr > NR - first)
 			nr = NR - first;
 		ops[rnd(&seed) % ARRAY_SIZE(ops)](first, nr);
-		if (depth > 0 && rnd(&seed) % (nr_ops / 4) == 0) {
+		if (depth > 0 && rnd(&seed) % (nr_ops / 4 + 1) == 0) {
 			pid_t pid = SYS(fork());
 
 			if (!pid) {

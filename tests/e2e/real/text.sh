@@ -10,7 +10,7 @@ find many -type f | sort | xargs -n 2 -P 1 echo | tail -n 2
 find many -name y -exec sh -c 'echo "$0" | tr / _' {} \; | sort | head -n 3
 env -i A=1 /usr/bin/env
 timeout 1 sleep 30; echo "timeout $?"
-(timeout -s KILL 1 sleep 30) 2>/dev/null; echo "timeout kill $?"
+{ timeout -s KILL 1 sleep 30; } 2>/dev/null; echo "timeout kill $?"
 grep -c '7 1' big; tr -d 0-4 <big | sha256sum; cut -d' ' -f2 big | tac | head -n 1
 comm -12 <(seq 1 2 99 | sort) <(seq 1 3 99 | sort) | wc -l
 split -l 100000 big part. && cat part.* | cmp - big && echo split
