@@ -19,6 +19,7 @@
 #define MADV_GUARD_INSTALL_   102
 #define MADV_GUARD_REMOVE_    103
 
+/* Source: mprotect_fixup. */
 static int prot_flags(u64 access, const struct vm_area_struct *vma, u64 *flags)
 {
 	u64 may = vma->vm_flags & (VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC);
@@ -30,10 +31,12 @@ static int prot_flags(u64 access, const struct vm_area_struct *vma, u64 *flags)
 	if (may && (access & ~(may >> 4)))
 		return -EACCES;
 	*flags = (old & ~VM_ACCESS_FLAGS) | access;
-	if (!(access & VM_WRITE))
-		return 0;
-	if (!(old & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE)))
-		*flags |= VM_ACCOUNT;
+	if (access & VM_WRITE) {
+		if (!(old & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE)))
+			*flags |= VM_ACCOUNT;
+	} else if (vma_is_anonymous(vma) && !vma->anon_vma) {
+		*flags &= ~VM_ACCOUNT; /* nothing was written yet: the charge can be given back */
+	}
 	return 0;
 }
 
@@ -41,7 +44,6 @@ static int prot_flags(u64 access, const struct vm_area_struct *vma, u64 *flags)
 static int advice_flags(int advice, const struct vm_area_struct *vma, u64 *flags)
 {
 	u64 f = vma->vm_flags;
-	bool anonymous = !vma->vm_file && !(f & VM_SHARED);
 
 	switch (advice) {
 	case MADV_NORMAL:
@@ -62,7 +64,7 @@ static int advice_flags(int advice, const struct vm_area_struct *vma, u64 *flags
 		f &= ~VM_DONTCOPY;
 		break;
 	case MADV_WIPEONFORK:
-		if (!anonymous)
+		if (!vma_is_anonymous(vma))
 			return -EINVAL;
 		f |= VM_WIPEONFORK;
 		break;
@@ -92,7 +94,7 @@ static int advice_flags(int advice, const struct vm_area_struct *vma, u64 *flags
 		break;
 	case MADV_DONTNEED:
 	case MADV_FREE:
-		if (f & (VM_LOCKED | VM_PFNMAP) || (advice == MADV_FREE && !anonymous))
+		if (f & (VM_LOCKED | VM_PFNMAP) || (advice == MADV_FREE && !vma_is_anonymous(vma)))
 			return -EINVAL;
 		break;
 	}

@@ -13,6 +13,7 @@
 
 #include "base/list.h"
 #include "base/rbtree.h"
+#include "mm/vm_flags.h"
 
 struct anon_vma;
 struct mm_reserve;
@@ -37,15 +38,17 @@ struct vm_area_struct {
 	struct vm_file *vm_file; /* a reference; NULL: anonymous */
 	struct anon_vma *anon_vma; /* where its new pages go; NULL: none yet */
 	struct list_head anon_vma_chain; /* of anon_vma_chain.same_vma */
-};
-
-#define VM_ACCESS_FLAGS (VM_READ | VM_WRITE | VM_EXEC)
-#define VM_SPECIAL      (VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP) /* never merged */
-#define VM_LOCKED_MASK  (VM_LOCKED | VM_LOCKONFAULT)
+} __attribute__((aligned(64)));
 
 static inline u64 vma_pages(const struct vm_area_struct *vma)
 {
 	return (vma->vm_end - vma->vm_start) >> PAGE_SHIFT;
+}
+
+/* Private memory without a file. */
+static inline bool vma_is_anonymous(const struct vm_area_struct *vma)
+{
+	return !vma->vm_file && !(vma->vm_flags & VM_SHARED);
 }
 
 static inline struct range vma_range(const struct vm_area_struct *vma)

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+#include "fake_hw.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+struct fake_hw fake_hw;
+
+static int answer(u64 addr, u64 nr_pages, unsigned int flags, u64 *done)
+{
+	int err = fake_hw.refuse;
+	u64 n = err ? u64_min(nr_pages, fake_hw.refuse_after) : nr_pages;
+
+	fake_hw.last_addr = addr;
+	fake_hw.last_nr_pages = nr_pages;
+	fake_hw.last_flags = flags;
+	fake_hw.refuse = 0;
+	if (done)
+		*done = n;
+	return err;
+}
+
+static int fake_map_zero(struct mm_struct *mm, u64 addr, u64 nr_pages, unsigned int flags, u64 *done)
+{
+	fake_hw.nr_map_zero++;
+	return answer(addr, nr_pages, flags, done);
+}
+
+static int fake_map_copy(struct mm_struct *mm, u64 addr, u64 nr_pages, const void *src,
+			 unsigned int flags, u64 *done)
+{
+	fake_hw.nr_map_copy++;
+	return answer(addr, nr_pages, flags, done);
+}
+
+static int fake_protect(struct mm_struct *mm, struct range r, unsigned int flags)
+{
+	fake_hw.nr_protect++;
+	return answer(r.start, range_len(r) >> PAGE_SHIFT, flags, NULL);
+}
+
+static int fake_wake(struct mm_struct *mm, struct range r)
+{
+	fake_hw.nr_wake++;
+	return 0;
+}
+
+const struct hw_ops fake_hw_ops = {
+	.map_zero = fake_map_zero,
+	.map_copy = fake_map_copy,
+	.protect = fake_protect,
+	.wake = fake_wake,
+};
+
+struct mm_world *fake_world_with(u32 prefetch_max_pages)
+{
+	struct mm_config config = {
+		.hw = &fake_hw_ops,
+		.max_map_count = 65530,
+		.stack_guard_gap = 256 * PAGE_SIZE,
+		.prefetch_max_pages = prefetch_max_pages,
+	};
+
+	fake_hw = (struct fake_hw){ 0 };
+	return mm_world_create(&config);
+}
+
+struct mm_world *fake_world(void)
+{
+	return fake_world_with(1);
+}
+
+struct mm_struct *fake_mm(void)
+{
+	struct mm_world *world = fake_world();
+	struct mm_struct *mm;
+
+	BUG_ON(!world);
+	mm = mm_alloc(world, NULL);
+	BUG_ON(!mm);
+	return mm;
+}
+
+void fake_mm_destroy(struct mm_struct *mm)
+{
+	struct mm_world *world = mm->world;
+
+	mm_world_verify(world);
+	mm_put(mm);
+	mm_world_destroy(world);
+}
+
+void do_mmap(struct mm_struct *mm, u64 addr, u64 pages, int prot)
+{
+	struct mmap_args a = {
+		.addr = addr,
+		.len = pages << PAGE_SHIFT,
+		.prot = prot,
+		.flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+	};
+	struct mm_plan *plan;
+
+	BUG_ON(mm_plan_mmap(mm, &a, &plan));
+	mm_plan_commit(plan, addr);
+	mm_verify(mm);
+}
+
+void do_unmap(struct mm_struct *mm, u64 addr, u64 pages)
+{
+	struct mm_plan *plan;
+
+	BUG_ON(mm_plan_munmap(mm, addr, pages << PAGE_SHIFT, &plan));
+	mm_plan_commit(plan, 0);
+	mm_verify(mm);
+}
+
+void do_protect(struct mm_struct *mm, u64 addr, u64 pages, int prot)
+{
+	struct mm_plan *plan;
+
+	BUG_ON(mm_plan_mprotect(mm, addr, pages << PAGE_SHIFT, prot, &plan));
+	mm_plan_commit(plan, 0);
+	mm_verify(mm);
+}
+
+void do_madvise(struct mm_struct *mm, u64 addr, u64 pages, int advice)
+{
+	struct mm_plan *plan;
+
+	BUG_ON(mm_plan_madvise(mm, addr, pages << PAGE_SHIFT, advice, &plan));
+	mm_plan_commit(plan, 0);
+	mm_verify(mm);
+}
+
+struct mm_struct *do_fork(struct mm_struct *mm)
+{
+	struct mm_struct *child;
+	struct mm_plan *plan;
+
+	mm_mark_wp(mm, (struct range){ 0, TASK_SIZE });
+	BUG_ON(mm_plan_fork(mm, &plan, &child));
+	mm_plan_commit(plan, 0);
+	mm_world_verify(mm->world);
+	return child;
+}
+
+enum fault_result touch_read(struct mm_struct *mm, u64 addr)
+{
+	struct vm_fault vmf = { .address = addr };
+
+	return mm_handle_fault(mm, &vmf);
+}
+
+enum fault_result touch_write(struct mm_struct *mm, u64 addr)
+{
+	struct vm_fault vmf = { .address = addr, .flags = FAULT_FLAG_WRITE };
+	struct pte_info info;
+
+	mm_lookup_pte(mm, addr, &info);
+	if (info.state != PTE_NONE)
+		vmf.flags |= FAULT_FLAG_WP;
+	return mm_handle_fault(mm, &vmf);
+}
+
+char *dump_text(const struct mm_world *world)
+{
+	char *text = NULL;
+	size_t bytes;
+	FILE *f = open_memstream(&text, &bytes);
+
+	BUG_ON(!f);
+	mm_world_dump(world, f);
+	fclose(f);
+	return text;
+}
