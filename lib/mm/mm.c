@@ -6,7 +6,7 @@
 #include "mm/mm.h"
 #include "mm/plan.h"
 
-#define SMALL_CHUNK (16u << 10)
+#define SMALL_CHUNK (8u << 10)
 #define TABLE_CHUNK (64u << 10)
 
 struct mm_world *mm_world_create(const struct mm_config *config)
