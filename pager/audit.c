@@ -129,7 +129,7 @@ static bool audit_vmas(struct space *space, const char *after)
 	struct difference d;
 	char model[64], kernel[64];
 
-	if (maps_read(&sup->audit_maps, space->pid) || !sup->audit_maps.nr)
+	if (space_read_maps(space, &sup->audit_maps))
 		return false; /* gone */
 	if (same_vmas(space->mm, &sup->audit_maps, &d))
 		return true;

@@ -28,6 +28,15 @@ static int linux_disarm(struct mm_struct *mm, struct range r)
 	return uffd_unregister(fd_of(mm), r);
 }
 
+/*
+ * The kernel refuses a whole window with ENOENT when it crosses the end of one of its vmas, where ours
+ * may be merged.  hw_ops promises to do what comes before: the first page at least.
+ */
+static bool crossed_vma(int err, u64 nr_pages, u64 done)
+{
+	return err == -ENOENT && nr_pages > 1 && !done;
+}
+
 static int linux_map_zero(struct mm_struct *mm, u64 addr, u64 nr_pages, unsigned int flags,
 			  u64 *done)
 {
@@ -36,6 +45,8 @@ static int linux_map_zero(struct mm_struct *mm, u64 addr, u64 nr_pages, unsigned
 	u64 bytes;
 	int ret = uffd_zeropage(fd, addr, range_len(r), UFFDIO_ZEROPAGE_MODE_DONTWAKE, &bytes);
 
+	if (crossed_vma(ret, nr_pages, bytes))
+		return linux_map_zero(mm, addr, 1, flags, done);
 	if (done)
 		*done = bytes >> PAGE_SHIFT;
 	if (!bytes)
@@ -68,6 +79,8 @@ static int linux_map_copy(struct mm_struct *mm, u64 addr, u64 nr_pages, const vo
 		len = u64_min(len, sizeof(zeroes));
 	}
 	ret = uffd_copy(fd_of(mm), addr, src, len, mode, &bytes);
+	if (crossed_vma(ret, nr_pages, bytes))
+		return linux_map_copy(mm, addr, 1, src, flags, done);
 	if (done)
 		*done = bytes >> PAGE_SHIFT;
 	return ret;

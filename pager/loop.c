@@ -241,7 +241,6 @@ static int start_root(struct sup *sup, int go_fd)
 	t = task_get(sup, sup->root);
 	t->tgid = sup->root;
 	t->state = TASK_RUNNING;
-	t->is_root = true;
 	t->pidfd = pidfd_of(sup->root);
 	sup->stats.processes = 1;
 	if (write(go_fd, "g", 1) != 1)

@@ -25,19 +25,57 @@ static void park(struct space *space, const struct parked_fault *f)
 	list_add_tail(&copy->link, &space->parked);
 }
 
-/* Must this fault wait for the call that is in the kernel? */
-static bool must_wait(const struct space *space, const struct parked_fault *f)
+enum when {
+	NOW,	/* the model can answer */
+	LATER,	/* when the call that is in the kernel is over */
+	RAW,	/* without the model, which will look at its end what came of it */
+};
+
+/* Can this fault be answered while a call of the same mm is in the kernel? */
+static enum when when_to_answer(const struct space *space, const struct parked_fault *f)
 {
 	const struct task *caller = space->caller;
+	struct task *t;
+	struct vma_info v;
 
 	if (!caller)
-		return false;
+		return NOW;
 	/* What is mapped now may or may not reach the child; only the forker itself cannot wait. */
 	if (space->forking)
-		return f->tid != caller->tid;
+		return f->tid == caller->tid ? NOW : LATER;
+	if (!caller->call.plan)
+		return NOW;
+	/*
+	 * The call itself fills pages (of locked memory that it moved or grew), which the model has only
+	 * after commit.  It must not wait for its own end.  A tid that names none of our tasks (another
+	 * pid namespace) may be it.
+	 */
+	t = task_find(space->sup, f->tid);
+	if (t == caller || !t || t->space != space) {
+		if (range_contains(mm_plan_zaps(caller->call.plan), f->address) ||
+		    !mm_find_vma(space->mm, f->address, &v) || f->address < v.start)
+			return f->flags & FAULT_FLAG_WP ? NOW : RAW;
+		return NOW;
+	}
 	/* The kernel may have dropped the page already; the model will only with commit. */
-	return caller->call.plan &&
-	       range_contains(mm_plan_zaps(caller->call.plan), f->address);
+	return range_contains(mm_plan_zaps(caller->call.plan), f->address) ? LATER : NOW;
+}
+
+/* Give it a zeroed page; the call's end takes it into the model (space_arm with adopt). */
+static void answer_raw(struct space *space, const struct parked_fault *f)
+{
+	int ret = hw_linux.map_copy(space->mm, f->address, 1, NULL, 0, NULL);
+
+	/*
+	 * mremap fills what it grew of locked memory before it sends its event, and until that is read
+	 * nothing can be resolved: neither can go first.  So the kernel fills that part alone; it is armed
+	 * again, and taken over, at the call's end.
+	 */
+	if (ret == -EAGAIN)
+		ret = hw_linux.disarm(space->mm, sc_mremap_grown(space->caller, f->address));
+	if (ret)
+		(void)hw_linux.wake(space->mm, range_of(f->address, PAGE_SIZE)); /* or gone */
+	space->adopt = true;
 }
 
 static void count_handled(struct stats *stats, const struct vm_fault *vmf, u64 since_ns, u64 now)
@@ -52,9 +90,15 @@ static void handle(struct space *space, const struct parked_fault *f)
 	struct sup *sup = space->sup;
 	struct vm_fault vmf = { .address = f->address, .flags = f->flags };
 
-	if (must_wait(space, f)) {
+	switch (when_to_answer(space, f)) {
+	case LATER:
 		park(space, f);
 		return;
+	case RAW:
+		answer_raw(space, f);
+		return;
+	case NOW:
+		break;
 	}
 	switch (mm_handle_fault(space->mm, &vmf)) {
 	case FAULT_RESOLVED:

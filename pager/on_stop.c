@@ -113,6 +113,10 @@ static void on_seccomp(struct sup *sup, struct task *t)
 	t->call = (struct call){ 0 };
 	if (tracee_get_regs(t->tid, &t->call.regs))
 		return;
+	if (t->strict) {
+		(void)kill(t->tid, SIGKILL); /* as the kernel does: any call but four */
+		return;
+	}
 	if (!t->space) { /* the child between fork and exec */
 		resume(t);
 		return;
@@ -294,7 +298,8 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 		on_exec(sup, t, (pid_t)s.msg);
 		break;
 	case TE_EXITING:
-		if (check_level >= CHECK_AUDIT && t->space && mm_users(t->space->mm) == 1)
+		if (check_level >= CHECK_AUDIT && t->space && mm_users(t->space->mm) == 1 &&
+		    !t->space->caller)
 			audit_space(t->space, "exit");
 		(void)tracee_resume(t->tid, 0);
 		break;

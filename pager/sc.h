@@ -66,6 +66,8 @@ SC_DECLARE(munlockall);
 SC_DECLARE(mseal);
 SC_DECLARE(opaque); /* an effect that is read back from maps: shmat, io_setup, remap_file_pages … */
 
+/* What a trapped mremap grows its mapping by, when that begins at `addr`. */
+struct range sc_mremap_grown(const struct task *t, u64 addr);
 /* An mmap that neither touches pages nor asks a file. */
 bool sc_mmap_is_prompt(const sc_regs *regs);
 

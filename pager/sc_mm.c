@@ -173,6 +173,13 @@ enum sc_verdict sc_mremap_enter(struct sup *sup, struct task *t)
 				       (int)arg(t, 3), arg(t, 4), &t->call.plan));
 }
 
+struct range sc_mremap_grown(const struct task *t, u64 addr)
+{
+	u64 old_len = page_align_up(arg(t, 1)), new_len = page_align_up(arg(t, 2));
+
+	return range_of(addr, new_len > old_len ? new_len - old_len : PAGE_SIZE);
+}
+
 void sc_mremap_leave(struct sup *sup, struct task *t, long result)
 {
 	struct vma_info v;

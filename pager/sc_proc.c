@@ -35,10 +35,22 @@ struct protect_run {
 
 #define JOIN_GAP_BYTES (64 * PAGE_SIZE)
 
+/* The kernel's vmas may be smaller than the model's; before 6.3 it refuses a range across two. */
+static void protect_range(int uffd, struct range r)
+{
+	int ret = uffd_writeprotect(uffd, r, true, false);
+	u64 middle = r.start + page_align_down(range_len(r) / 2);
+
+	if (ret != -ENOENT || range_len(r) <= PAGE_SIZE)
+		return; /* done, or the space is gone */
+	protect_range(uffd, (struct range){ r.start, middle });
+	protect_range(uffd, (struct range){ middle, r.end });
+}
+
 static void protect_flush(struct protect_run *p)
 {
 	if (!range_empty(p->run))
-		(void)uffd_writeprotect(p->space->uffd, p->run, true, false); /* gone: it ends */
+		protect_range(p->space->uffd, p->run);
 	p->run = (struct range){ 0, 0 };
 }
 
@@ -331,7 +343,7 @@ void sc_abandon(struct sup *sup, struct task *t)
 		/* Killed inside the call: whether the kernel did it, only maps can tell. */
 		mm_plan_abort(t->call.plan);
 		t->call.plan = NULL;
-		space->resync = mm_users(space->mm) > 1;
+		space->resync = true;
 	}
 	if (t->call.child_space) {
 		struct orphan *o = malloc(sizeof(*o));

@@ -31,6 +31,9 @@
 static const int injected[] = { SYS_userfaultfd, SYS_close, SYS_mmap, SYS_munmap,
 				SYS_seccomp,	 SYS_prctl };
 
+/* Both seccomp(2) and prctl(2) take the program as their third argument. */
+#define FPROG_ARG 2
+
 #define PROLOGUE_MAX (8 + ARRAY_SIZE(injected))
 
 static struct sock_filter stmt(u16 code, u32 k)
@@ -100,8 +103,8 @@ static long rewrite(struct task *t, u64 fprog_addr, struct sock_filter **out)
 }
 
 /* Run the trapped call with `filter` in place of the program's.  *result: what the kernel said. */
-static int install(struct sup *sup, struct task *t, int fprog_arg, struct sock_filter *filter,
-		   size_t len, struct remote *r, long *result)
+static int install(struct sup *sup, struct task *t, const struct sock_filter *filter, size_t len,
+		   struct remote *r, long *result)
 {
 	const sc_regs *regs = &t->call.regs;
 	struct sock_fprog prog = { .len = (unsigned short)len };
@@ -121,27 +124,23 @@ static int install(struct sup *sup, struct task *t, int fprog_arg, struct sock_f
 	    tracee_write(t->tid, (u64)prog.filter, filter, len * sizeof(*filter)))
 		return -ESRCH;
 	for (int i = 0; i < 5; i++)
-		a[i] = i == fprog_arg ? (u64)page : sc_arg(regs, i);
+		a[i] = i == FPROG_ARG ? (u64)page : sc_arg(regs, i);
 	ret = remote_syscall(r, result, sc_nr(regs), a[0], a[1], a[2], a[3], a[4], sup->secret);
 	if (ret)
 		return ret;
 	return remote_syscall(r, &unused, SYS_munmap, (u64)page, bytes, 0, 0, 0, sup->secret);
 }
 
-/* `fprog_arg`: which argument points to the struct sock_fprog. */
-static enum sc_verdict install_filter(struct sup *sup, struct task *t, int fprog_arg)
+/* Put `filter` on the caller by its own trapped call.  Frees it. */
+static enum sc_verdict install_filter(struct sup *sup, struct task *t, struct sock_filter *filter,
+				      size_t len)
 {
 	struct remote r;
-	struct sock_filter *filter = NULL;
-	long len = rewrite(t, sc_arg(&t->call.regs, fprog_arg), &filter);
 	long result = -ENOMEM;
-	int ret;
+	int ret = remote_begin_at_call(&r, t->tid);
 
-	if (len < 0)
-		return SC_PASS; /* the kernel says what is wrong with it */
-	ret = remote_begin_at_call(&r, t->tid);
 	if (!ret)
-		ret = install(sup, t, fprog_arg, filter, (size_t)len, &r, &result);
+		ret = install(sup, t, filter, len, &r, &result);
 	free(filter);
 	if (!ret)
 		ret = remote_end_with(&r, result);
@@ -152,18 +151,65 @@ static enum sc_verdict install_filter(struct sup *sup, struct task *t, int fprog
 	return SC_DONE;
 }
 
+static enum sc_verdict install_rewritten(struct sup *sup, struct task *t)
+{
+	struct sock_filter *filter = NULL;
+	long len = rewrite(t, sc_arg(&t->call.regs, FPROG_ARG), &filter);
+
+	if (len < 0)
+		return SC_PASS; /* the kernel says what is wrong with it */
+	return install_filter(sup, t, filter, (size_t)len);
+}
+
+/*
+ * Strict mode: read, write, exit and sigreturn, or SIGKILL.  The kernel refuses it to a task that has a
+ * filter, as all of ours have; so it is made of a filter that brings every other call to us.
+ */
+static enum sc_verdict install_strict(struct sup *sup, struct task *t, int mode_arg, u64 filter_mode)
+{
+	u64 strict_mode = sc_arg(&t->call.regs, mode_arg);
+	static const int allowed[] = { SYS_read, SYS_write, SYS_exit, SYS_rt_sigreturn };
+	struct sock_filter *p = calloc(PROLOGUE_MAX + 2 * ARRAY_SIZE(allowed) + 2, sizeof(*p));
+	enum sc_verdict verdict;
+	size_t at;
+
+	BUG_ON(!p);
+	at = prologue(p, sup->secret);
+	p[at++] = stmt(BPF_LD | BPF_W | BPF_ABS, DATA(nr));
+	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++) {
+		p[at++] = jeq((u32)allowed[i], 1);
+		p[at++] = stmt(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	}
+	p[at++] = stmt(BPF_RET | BPF_K, SECCOMP_RET_TRACE | FILTER_TRACE_DATA);
+	sc_set_arg(&t->call.regs, mode_arg, filter_mode);
+	verdict = install_filter(sup, t, p, at);
+	sc_set_arg(&t->call.regs, mode_arg, strict_mode);
+	t->strict = verdict == SC_DONE;
+	return verdict;
+}
+
 enum sc_verdict sc_seccomp_enter(struct sup *sup, struct task *t)
 {
-	if ((u32)sc_arg(&t->call.regs, 0) != SECCOMP_SET_MODE_FILTER)
+	switch ((u32)sc_arg(&t->call.regs, 0)) {
+	case SECCOMP_SET_MODE_FILTER:
+		return install_rewritten(sup, t);
+	case SECCOMP_SET_MODE_STRICT:
+		return install_strict(sup, t, 0, SECCOMP_SET_MODE_FILTER);
+	default:
 		return SC_PASS;
-	return install_filter(sup, t, 2);
+	}
 }
 
 enum sc_verdict sc_prctl_enter(struct sup *sup, struct task *t)
 {
 	if ((int)sc_arg(&t->call.regs, 0) == PR_SET_MM)
 		return sc_refuse_eperm(sup, t);
-	if (sc_arg(&t->call.regs, 1) != SECCOMP_MODE_FILTER)
-		return sc_refuse_einval(sup, t); /* strict mode: the kernel's answer under a filter */
-	return install_filter(sup, t, 2);
+	switch (sc_arg(&t->call.regs, 1)) {
+	case SECCOMP_MODE_FILTER:
+		return install_rewritten(sup, t);
+	case SECCOMP_MODE_STRICT:
+		return install_strict(sup, t, 1, SECCOMP_MODE_FILTER);
+	default:
+		return SC_PASS;
+	}
 }

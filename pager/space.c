@@ -212,8 +212,33 @@ void space_arm(struct space *space, struct range r, bool adopt)
 		space->resync = true;
 		return;
 	}
-	if (adopt)
+	if (adopt || space->adopt)
 		adopt_pages(space, r);
+}
+
+/*
+ * The first task of a process may be a zombie while its threads live on, and then its maps are empty:
+ * ask the others.
+ */
+int space_read_maps(struct space *space, struct maps *maps)
+{
+	struct sup *sup = space->sup;
+	struct task *t;
+
+	if (!maps_read(maps, space->pid) && maps->nr)
+		return 0;
+	for (int i = 0; i < TASK_BUCKETS; i++) {
+		list_for_each_entry(t, &sup->tasks[i], link) {
+			if (t->space != space || maps_read(maps, t->tid) || !maps->nr)
+				continue;
+			space->pid = t->tid;
+			if (space->pagemap >= 0)
+				close(space->pagemap);
+			space->pagemap = -1;
+			return 0;
+		}
+	}
+	return -ESRCH;
 }
 
 void space_resync(struct space *space)
@@ -221,7 +246,7 @@ void space_resync(struct space *space)
 	struct vma_info v;
 
 	space->resync = false;
-	if (maps_read(&space->sup->maps, space->pid))
+	if (space_read_maps(space, &space->sup->maps))
 		return; /* gone */
 	if (reconcile_with_maps(space))
 		BUG("out of memory for the model of process %d", space->pid);
@@ -319,6 +344,7 @@ void space_call_done(struct space *space)
 
 	space->caller = NULL;
 	space->forking = false;
+	space->adopt = false;
 	if (space->resync)
 		space_resync(space);
 	faults_retry(space);

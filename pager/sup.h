@@ -52,6 +52,7 @@ struct space {
 	struct list_head parked;  /* struct parked_fault */
 	bool forking;             /* caller is in fork: the model is frozen until the event comes */
 	bool lock_future;         /* mlockall(MCL_FUTURE): the kernel fills new mappings itself */
+	bool adopt;               /* pages were filled behind the model's back during this call */
 	bool resync;              /* the model may differ from the kernel: read maps at the next stop */
 	u32 calls_audited;        /* for sampling the audit of very large spaces */
 };
@@ -87,7 +88,7 @@ struct task {
 	struct space *space;         /* NULL: before the first exec, or not yet known */
 	enum task_state state;
 	bool first_stop_seen;        /* NEWBORN: it is stopped and waits for its parent's event */
-	bool is_root;                /* PROG itself */
+	bool strict;                 /* seccomp strict mode: any call we stop at ends it */
 	struct call call;
 	struct placed placed;        /* placement.c's */
 };
@@ -159,6 +160,8 @@ struct space *space_by_id(struct sup *sup, u32 id);
  * maps, every private anonymous mapping armed.  Returns 0, or -ESRCH: it died meanwhile (reported in *death).
  */
 int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death);
+/* Read /proc/PID/maps by any of its tasks.  Returns 0, or -ESRCH when none has an address space any more. */
+int must_check space_read_maps(struct space *space, struct maps *maps);
 /* Read /proc/PID/maps and make the model agree; arm and adopt what is new. */
 void space_resync(struct space *space);
 /* Arm `r` and take over pages that are already there (if `adopt`). */
