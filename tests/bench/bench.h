@@ -3,8 +3,10 @@
  * bench.h - what the measured programs share.
  *
  * Each program knows nothing of upager, is one file, times its own inner loop, and prints one
- * number to standard output: nanoseconds (or bytes) per operation.  Setting up, process start and the end do
- * not count.  The driver (driver.c) runs it natively and under upager by turns.
+ * number to standard output: nanoseconds (or bytes) per operation.  Setting up, process
+ * start and end do not count.  The driver (driver.c) runs it natively and under upager by turns.
+ *
+ * The driver itself takes only the clock from here.
  *
  * BENCH_QUICK in the environment divides every amount of work by 16: only to see that all works.
  */

@@ -20,6 +20,7 @@
 
 #include "driver.h"
 
+#define MAX_ARGS     32
 #define QUICK_ROUNDS 1
 #define EXIT_MISSED  1
 #define EXIT_BROKEN  2
@@ -126,19 +127,26 @@ static int take(const struct bench_options *opt, const struct measure *m, struct
 
 /* ---- all of them ---- */
 
-static json_t *json_machine(void)
+static json_t *json_machine(double load)
 {
 	struct utsname u;
-	double load = 0;
 
 	uname(&u);
-	if (getloadavg(&load, 1) != 1)
-		load = -1;
-	if (load > 0.5)
-		printf("note: the load average is %.2f: others run here, expect a wider spread\n\n",
-		       load);
 	return json_pack("{s:s, s:i, s:f}", "kernel", u.release, "cpus",
 			 (int)sysconf(_SC_NPROCESSORS_ONLN), "load_before", load);
+}
+
+/* Others at work widen every spread; say so.  Returns the load average of the last minute. */
+static double note_load(void)
+{
+	double load;
+
+	if (getloadavg(&load, 1) != 1)
+		return 0;
+	if (load > 0.5)
+		printf("note: the load average is %.2f: others run here, expect a wide spread\n\n",
+		       load);
+	return load;
 }
 
 /* Takes every measure that was asked for; their JSON is appended to `rows`.  Returns the exit status. */
@@ -228,7 +236,7 @@ int main(int argc, char **argv)
 	if (opt.quick)
 		setenv("BENCH_QUICK", "1", 1);
 	all = json_pack("{s:s, s:s, s:b, s:o, s:o}", "version", UPAGER_VERSION, "upager", opt.upager,
-			"quick", opt.quick, "machine", json_machine(), "measures", rows);
+			"quick", opt.quick, "machine", json_machine(note_load()), "measures", rows);
 	ret = take_all(&opt, rows);
 	write_ret = write_json(&opt, all);
 	json_decref(all);

@@ -71,12 +71,9 @@ struct bench_options {
 	bool quick;
 };
 
-/* A command line under construction. */
-#define MAX_ARGS 32
-
 /*
  * Run argv once, with a time limit, standard input empty.
- * `wall`: *value is the elapsed ns of the process, else the last line of its output as a number.
+ * `wall`: *value is the elapsed ns of the process, else its output as a number.
  * Returns 0; RUN_SKIP when the program said (status 77) that this machine does not allow it; or -1
  * with the reason in why[len].  Whatever was started is gone on return.
  */

@@ -10,11 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "driver.h"
 
 #define LIMIT_MS 60000
@@ -28,15 +29,7 @@ struct run {
 	int status;
 };
 
-static u64 clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (u64)ts.tv_sec * 1000000000 + (u64)ts.tv_nsec;
-}
-
-/* A process group of its own, so that a run that hangs can be ended whole. */
+/* A process group of its own, so that a run that hangs can be ended whole; it ends with us, too. */
 static int start(struct run *run, const char *const *argv)
 {
 	int out[2];
@@ -50,6 +43,7 @@ static int start(struct run *run, const char *const *argv)
 		int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 		setpgid(0, 0);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (null < 0 || dup2(null, 0) < 0 || dup2(out[1], 1) < 0)
 			_exit(126);
 		execv(argv[0], (char *const *)argv);
@@ -76,14 +70,14 @@ static void read_some(struct run *run)
 	}
 }
 
-/* Returns whether it ended within `ms`.  The output is read to its end then, as far as it is ours. */
+/* Returns whether it ended within `ms`; if so it is reaped, and what it wrote has been read. */
 static bool wait_end(struct run *run, int ms)
 {
-	u64 deadline = clock_ns() + (u64)ms * 1000000;
+	u64 deadline = now_ns() + (u64)ms * 1000000;
 	struct pollfd fds[2] = { { .fd = run->pidfd, .events = POLLIN } };
 
 	for (;;) {
-		u64 now = clock_ns();
+		u64 now = now_ns();
 
 		fds[1] = (struct pollfd){ .fd = run->out, .events = POLLIN };
 		if (now >= deadline)
@@ -99,12 +93,16 @@ static bool wait_end(struct run *run, int ms)
 	return true;
 }
 
-/* upager passes the SIGTERM on; if it hangs, all that is left of its group goes at once. */
+/*
+ * upager passes the SIGTERM on; if it hangs, all that is left of its group goes at once.  Reaped
+ * last, so that the group's number is still its own.
+ */
 static void end_it(struct run *run)
 {
+	struct pollfd ended = { .fd = run->pidfd, .events = POLLIN };
+
 	kill(run->pid, SIGTERM);
-	if (wait_end(run, GRACE_MS))
-		return;
+	poll(&ended, 1, GRACE_MS);
 	kill(-run->pid, SIGKILL);
 	waitpid(run->pid, &run->status, 0);
 }
@@ -139,13 +137,13 @@ static int judge(struct run *run, bool wall, double elapsed, double *value, char
 int run_program(const char *const *argv, bool wall, double *value, char *why, size_t len)
 {
 	struct run run = { .out = -1, .pidfd = -1 };
-	u64 begin = clock_ns(), end;
+	u64 begin = now_ns(), end;
 	int ret = -1;
 
 	if (start(&run, argv)) {
 		snprintf(why, len, "cannot start it: %s", strerror(errno));
 	} else if (wait_end(&run, LIMIT_MS)) {
-		end = clock_ns();
+		end = now_ns();
 		ret = judge(&run, wall, (double)(end - begin), value, why, len);
 	} else {
 		end_it(&run);
