@@ -232,6 +232,97 @@ static void clone3_fork(void)
 	SYS(munmap(word, 2 * PAGE));
 }
 
+static int leave_gate[2], hold_gate[2];
+
+static int wait_then_leave(void *unused)
+{
+	char c;
+
+	return read(leave_gate[0], &c, 1) == 1 ? 6 : 1;
+}
+
+static void wait_for_end(void *unused)
+{
+	char c;
+
+	SYS(close(hold_gate[1]));
+	CHECK(SYS(read(hold_gate[0], &c, 1)) == 0);
+}
+
+/*
+ * The kernel clears the tid word of an exiting task itself, and wakes who waits for it; here in a
+ * page that was shared by a fork just before, and in one that was dropped.
+ */
+static void exiting_task_clears_its_tid(void)
+{
+	pid_t pid, holder;
+	char *stack = map_anon(256 * KIB);
+	pid_t *word = map_anon(2 * PAGE), *other = word + PAGE / sizeof(*word);
+	int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_CHILD_CLEARTID | SIGCHLD;
+
+	for (int i = 0; i < 2; i++) {
+		SYS(pipe(leave_gate));
+		SYS(pipe(hold_gate));
+		*word = *other = 77;
+		pid = SYS(clone(wait_then_leave, stack + 256 * KIB, flags, NULL, NULL, NULL,
+				i ? other : word));
+		holder = fork_run(wait_for_end, NULL);
+		if (i)
+			SYS(madvise(other, PAGE, MADV_DONTNEED));
+		CHECK(SYS(write(leave_gate[1], "x", 1)) == 1);
+		expect_exit(pid, 6);
+		CHECK(i ? *other == 0 : *word == 0, "tid word %d", i ? *other : *word);
+		SYS(close(hold_gate[1]));
+		expect_exit(holder, 0);
+		SYS(close(hold_gate[0]));
+		SYS(close(leave_gate[0]));
+		SYS(close(leave_gate[1]));
+	}
+	SYS(munmap(word, 2 * PAGE));
+	SYS(munmap(stack, 256 * KIB));
+}
+
+static pthread_mutex_t *robust;
+
+static void *die_with_lock(void *unused)
+{
+	CHECK(pthread_mutex_lock(robust) == 0);
+	CHECK(SYS(write(leave_gate[1], "l", 1)) == 1);
+	sleep_ms(100); /* the main thread forks now, and the page of the mutex becomes shared */
+	return NULL;
+}
+
+/* The kernel marks the mutex of a dead owner: in a page shared by fork since it was locked. */
+static void robust_mutex_of_a_dead_thread(void)
+{
+	struct timespec limit;
+	pthread_mutexattr_t attr;
+	pthread_t t;
+	pid_t pid;
+	char c;
+
+	robust = map_anon(PAGE);
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(robust, &attr);
+	SYS(pipe(leave_gate));
+	SYS(pipe(hold_gate));
+	CHECK(pthread_create(&t, NULL, die_with_lock, NULL) == 0);
+	CHECK(SYS(read(leave_gate[0], &c, 1)) == 1 && c == 'l');
+	pid = fork_run(wait_for_end, NULL);
+	CHECK(pthread_join(t, NULL) == 0);
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += 5;
+	int rc = pthread_mutex_timedlock(robust, &limit);
+	CHECK(rc == EOWNERDEAD, "lock of a dead thread's mutex: %s", strerror(rc));
+	SYS(close(hold_gate[1]));
+	expect_exit(pid, 0);
+	SYS(close(hold_gate[0]));
+	SYS(close(leave_gate[0]));
+	SYS(close(leave_gate[1]));
+	SYS(munmap(robust, PAGE));
+}
+
 /* Refusals come from the kernel, with its errno. */
 static void clone3_bad_arguments(void)
 {
@@ -261,6 +352,8 @@ int main(int argc, char **argv)
 	RUN(clone_untraced_fork);
 	RUN(clone_other_exit_signals);
 	RUN(clone3_fork);
+	RUN(exiting_task_clears_its_tid);
+	RUN(robust_mutex_of_a_dead_thread);
 	RUN(clone3_bad_arguments);
 	return 0;
 }
