@@ -4,9 +4,9 @@
  *
  *	barefault [-c CPU]		default: the CPU it starts on
  *
- * A handler process and the faulting process, both pinned to one CPU: blocking read(), one UFFDIO_COPY
- * of a page of zeroes, which wakes.  No model, no events, no write protection.  The same memory and order
- * as randfault's.  Must be run natively.
+ * A handler process and the faulting process, both pinned to one CPU: blocking read(), one
+ * UFFDIO_COPY of a page of zeroes, which wakes.  No model, no events, no write protection.  The
+ * same memory and order as randfault's.  Must be run natively.
  */
 #include <fcntl.h>
 #include <signal.h>

@@ -2,9 +2,9 @@
 /*
  * driver.c - the speed of upager as ratios: each measure's base and upager by turns, in one run.
  *
- * Started by tests/bench/run.sh.  Machines differ and are shared, so nothing is judged by its time: only the
- * ratio within a pair of neighbouring runs counts, and its median and spread over the pairs.  One pair
- * goes first unrecorded, to warm caches.  Start reading at take().
+ * Started by tests/bench/run.sh.  Machines differ and are shared, so nothing is judged by its time:
+ * only the ratio within a pair of neighbouring runs counts, and its median and spread over the
+ * pairs.  One pair goes first unrecorded, to warm caches.  Start reading at take().
  *
  * Exit status: 0, 1 a limit is missed, 2 a measure gave no number or bad usage, 77 this machine does
  * not allow userfaultfd.  A quick run judges no speed.
@@ -149,7 +149,7 @@ static double note_load(void)
 	return load;
 }
 
-/* Takes every measure that was asked for; their JSON is appended to `rows`.  Returns the exit status. */
+/* Takes every measure asked for and appends its JSON to `rows`.  Returns the exit status. */
 static int take_all(const struct bench_options *opt, json_t *rows)
 {
 	int counts[VERDICT_FAILED + 1] = { 0 };

@@ -4,8 +4,9 @@
  *
  *	modelmem resident|mapped
  *
- * resident: 512 MiB written to; mapped: 64 GiB never touched.  Looks at the private memory of its tracer,
- * which is upager's supervisor, before and after.  Prints bytes a page.  Runs only under upager.
+ * resident: 512 MiB written to; mapped: 64 GiB never touched.  Looks at the private memory of its
+ * tracer, which is upager's supervisor, before and after.  Prints bytes a page.  Runs only under
+ * upager.
  */
 #include "bench.h"
 

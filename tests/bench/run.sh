@@ -7,7 +7,7 @@
 # -u: measure this upager.  -b: take the bench programs, and upager unless -u, from this build as it is.
 # Otherwise packages are installed where missing and the release preset is built.
 # -m: only measures whose name contains NAME-PART.  --quick: see that all works, judge no speed.
-# Prints a table; status 0 when every limit holds, 1 when one is missed, 2 when a measure gave no number.
+# Prints a table.  Status: 0 every limit holds, 1 one is missed, 2 a measure gave no number.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 upager='' build='' args=()
@@ -30,7 +30,10 @@ while [ $# -gt 0 ]; do
 	esac
 done
 
-[ "$(id -u)" -eq 0 ] || { echo "tests/bench/run.sh: must be root: sudo tests/bench/run.sh" >&2; exit 2; }
+if [ "$(id -u)" -ne 0 ]; then
+	echo "tests/bench/run.sh: must be root: sudo tests/bench/run.sh" >&2
+	exit 2
+fi
 
 # Install what is missing and build the release preset; silent unless something fails.
 make_build()
