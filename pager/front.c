@@ -32,7 +32,8 @@ struct front {
 	struct sigaction old_chld;
 	pid_t prog, supervisor;
 	int prog_status, supervisor_status;
-	bool prog_ended, supervisor_ended, prog_stopped;
+	bool prog_ended, supervisor_ended;
+	int prog_stopped; /* the signal that stopped it; 0: it runs */
 };
 
 /* ---- PROG, up to its exec ---- */
@@ -136,13 +137,13 @@ static void reap(struct front *f)
 
 	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL)) > 0) {
 		if (pid == f->prog && WIFSTOPPED(status)) {
-			f->prog_stopped = true;
+			f->prog_stopped = WSTOPSIG(status);
 		} else if (pid == f->prog && WIFCONTINUED(status)) {
-			f->prog_stopped = false;
+			f->prog_stopped = 0;
 		} else if (pid == f->prog) {
 			f->prog_status = status;
 			f->prog_ended = true;
-			f->prog_stopped = false;
+			f->prog_stopped = 0;
 		} else if (pid == f->supervisor && !WIFSTOPPED(status) && !WIFCONTINUED(status)) {
 			f->supervisor_status = status;
 			f->supervisor_ended = true;
@@ -150,16 +151,29 @@ static void reap(struct front *f)
 	}
 }
 
-/* PROG was stopped by job control: so are we, for the shell to see. */
+/* Let signal `sig` do to us what it does by default: stop or end us. */
+static void take_signal(int sig)
+{
+	sigset_t set, old;
+
+	(void)signal(sig, SIG_DFL);
+	(void)kill(getpid(), sig);
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	(void)sigprocmask(SIG_UNBLOCK, &set, &old);
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+/* PROG was stopped by job control: so are we, by the same signal, for the shell to see. */
 static void stop_with_prog(struct front *f)
 {
-	(void)kill(getpid(), SIGSTOP);
+	take_signal(f->prog_stopped);
 	/* Continued.  Usually by a signal to the whole group; if only we were meant, so is PROG. */
 	usleep(20000);
 	reap(f);
 	if (f->prog_stopped)
 		(void)kill(f->prog, SIGCONT);
-	f->prog_stopped = false;
+	f->prog_stopped = 0;
 }
 
 static void serve(struct front *f)
@@ -222,13 +236,9 @@ static void wait_for_prog(struct front *f)
 _Noreturn static void die_of(int sig)
 {
 	struct rlimit no_core = { 0, 0 };
-	sigset_t none;
 
 	(void)setrlimit(RLIMIT_CORE, &no_core); /* PROG has dumped its own */
-	(void)signal(sig, SIG_DFL);
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)kill(getpid(), sig);
+	take_signal(sig);
 	_exit(128 + sig);
 }
 

@@ -89,11 +89,14 @@ static void on_tick(struct sup *sup)
 	(void)!read(sup->tickfd, &n, sizeof(n));
 	if (sup->ending)
 		kill_tree(sup);
-	list_for_each_entry_safe(s, tmp, &sup->spaces, link)
+	list_for_each_entry_safe(s, tmp, &sup->spaces, link) {
 		faults_retry(s);
+		if (s->fork_waits && !s->caller)
+			space_call_done(s);
+	}
 	again = placement_tick(sup, now_ns()) || sup->ending;
 	list_for_each_entry(s, &sup->spaces, link)
-		again |= !list_empty(&s->parked);
+		again |= !list_empty(&s->parked) || s->fork_waits;
 	if (!again)
 		tick_arm(sup, false);
 }
@@ -234,7 +237,7 @@ static int make_world(struct sup *sup)
 static int start_root(struct sup *sup, int go_fd)
 {
 	struct task *t;
-	int ret = tracee_seize(sup->root, check_level >= CHECK_AUDIT);
+	int ret = tracee_seize(sup->root);
 
 	if (ret)
 		return say("trace the program (ptrace)", -ret);

@@ -100,9 +100,16 @@ void on_stop_call(struct sup *sup, struct task *t)
 {
 	struct space *space = t->space;
 
-	if (t->call.row->flags & SC_MM && space->caller) {
+	bool taken = t->call.row->flags & SC_MM && (space->caller || space->fork_waits);
+
+	if (!taken)
+		taken = space->fork_waits = t->call.row->flags & SC_FORK &&
+					    sc_copies_mm(t) && exit_pending(sup, space);
+	if (taken) {
 		t->state = TASK_WAITING;
 		list_add_tail(&t->wait_link, &space->waiters);
+		if (space->fork_waits)
+			sup_need_tick(sup);
 		return;
 	}
 	start_call(sup, t);
@@ -149,6 +156,7 @@ static void on_call_exit(struct sup *sup, struct task *t)
 	const struct sc_row *row = t->call.row;
 	struct space *space = t->space;
 	bool holds_slot = space->caller == t;
+	struct range zaps = t->call.plan ? mm_plan_zaps(t->call.plan) : (struct range){ 0, 0 };
 	long result;
 
 	if (tracee_get_result(t->tid, &result))
@@ -158,6 +166,8 @@ static void on_call_exit(struct sup *sup, struct task *t)
 	row->leave(sup, t, result);
 	t->state = TASK_RUNNING;
 	if (holds_slot) {
+		if (space->adopt)
+			space_adopt(space, zaps);
 		if (check_level >= CHECK_VERIFY)
 			mm_verify(space->mm);
 		if (space->resync)
@@ -221,6 +231,7 @@ static void on_exec(struct sup *sup, struct task *t, pid_t former)
 	}
 	drop_space(sup, t);
 	t->tgid = t->tid;
+	t->clear_tid = 0;
 	if (t->pidfd < 0)
 		t->pidfd = pidfd_of(t->tid);
 	sup->stats.execs++;
@@ -298,6 +309,7 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 		on_exec(sup, t, (pid_t)s.msg);
 		break;
 	case TE_EXITING:
+		exit_prepare(t);
 		if (check_level >= CHECK_AUDIT && t->space && mm_users(t->space->mm) == 1 &&
 		    !t->space->caller)
 			audit_space(t->space, "exit");

@@ -24,6 +24,7 @@ enum sc_verdict {
 
 enum sc_flags {
 	SC_MM = 1 << 0,     /* takes the mm's call slot: one at a time in each address space */
+	SC_FORK = 1 << 2,   /* makes a task */
 	SC_PROMPT = 1 << 1, /* cannot wait for anybody when its task alone uses the mm (see start_call) */
 };
 
@@ -72,9 +73,10 @@ struct range sc_mremap_grown(const struct task *t, u64 addr);
 bool sc_mmap_is_prompt(const sc_regs *regs);
 
 /* sc_proc.c */
-SC_DECLARE(fork);
 SC_DECLARE(clone);
-SC_DECLARE(clone3);
+/* The SC_FORK call that `t` is stopped at copies the mm. */
+bool sc_copies_mm(struct task *t);
+enum sc_verdict sc_set_tid_address_enter(struct sup *, struct task *);
 /* The kernel has copied space's mm; `uffd` is the child's. */
 void sc_fork_event(struct space *space, int uffd);
 /* PTRACE_EVENT_{FORK,VFORK,CLONE}: `t` made task `child_tid`. */

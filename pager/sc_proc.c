@@ -130,95 +130,101 @@ static void fork_undo(struct task *t)
 	t->call.child_space = NULL;
 }
 
-enum sc_verdict sc_fork_enter(struct sup *sup, struct task *t)
-{
-	return fork_begin(t, 0);
-}
-
-void sc_fork_leave(struct sup *sup, struct task *t, long result)
-{
-	fork_undo(t); /* success is told by the fork event */
-}
-
 /* ---- clone ---- */
+
+/* What a call that makes a task asks for: struct clone_args of clone3, whichever call it was. */
+struct clone_request {
+	u64 flags;
+	u64 child_tid;
+};
+
+static int read_request(struct task *t, struct clone_request *req)
+{
+	const sc_regs *regs = &t->call.regs;
+	struct clone_args args;
+
+	switch (t->call.row->nr) {
+	case SYS_fork:
+		*req = (struct clone_request){ 0 };
+		return 0;
+	case SYS_vfork:
+		*req = (struct clone_request){ .flags = CLONE_VM | CLONE_VFORK };
+		return 0;
+	case SYS_clone:
+		*req = (struct clone_request){ sc_arg(regs, 0), sc_arg(regs, 3) };
+		return 0;
+	default: /* clone3: the first 64 bytes are there in every version */
+		if (space_read(t, sc_arg(regs, 0), &args, CLONE_ARGS_SIZE_VER0))
+			return -EFAULT;
+		*req = (struct clone_request){ args.flags, args.child_tid };
+		return 0;
+	}
+}
+
+bool sc_copies_mm(struct task *t)
+{
+	struct clone_request req;
+
+	return !read_request(t, &req) && !(req.flags & CLONE_VM);
+}
+
+/*
+ * CLONE_UNTRACED would let the child escape: it is taken out, in the register or in memory, and put back
+ * when the call has run.  Returns 0 or -EFAULT.
+ */
+static int write_flags(struct task *t, u64 flags)
+{
+	sc_regs regs;
+
+	if (t->call.row->nr == SYS_clone3)
+		return space_write(t, sc_arg(&t->call.regs, 0), &flags, sizeof(flags));
+	if (tracee_get_regs(t->tid, &regs))
+		return 0; /* dying */
+	sc_set_arg(&regs, 0, flags);
+	(void)tracee_set_regs(t->tid, &regs);
+	return 0;
+}
+
+static void restore_flags(struct task *t)
+{
+	if (t->call.scratch & CLONE_UNTRACED)
+		(void)write_flags(t, t->call.scratch); /* gone: nobody will look */
+}
 
 /* A task that shares the mm: the reference is taken now, lest the maker's death free it. */
 static enum sc_verdict share_begin(struct task *t, u64 flags)
 {
 	t->call.scratch = flags;
-	if (flags & CLONE_THREAD)
-		return SC_PASS;
-	t->call.child_space = space_get(t->space);
+	if (!(flags & CLONE_THREAD))
+		t->call.child_space = space_get(t->space);
+	else if (!(flags & CLONE_UNTRACED))
+		return SC_PASS; /* it cannot outlive its maker's process */
 	return SC_WATCH_FREE;
-}
-
-static enum sc_verdict clone_begin(struct task *t, u64 flags)
-{
-	return flags & CLONE_VM ? share_begin(t, flags) : fork_begin(t, flags);
 }
 
 enum sc_verdict sc_clone_enter(struct sup *sup, struct task *t)
 {
-	sc_regs regs = t->call.regs;
-	u64 flags = sc_arg(&regs, 0);
+	struct clone_request req;
 
-	if (t->call.row->nr == SYS_vfork)
-		flags = CLONE_VM | CLONE_VFORK;
-	else if (flags & CLONE_UNTRACED) {
-		sc_set_arg(&regs, 0, flags & ~(u64)CLONE_UNTRACED);
-		(void)tracee_set_regs(t->tid, &regs);
-		t->call.regs_changed = true;
-		(void)clone_begin(t, flags);
-		return flags & CLONE_VM ? SC_WATCH_FREE : SC_WATCH;
-	}
-	return clone_begin(t, flags);
+	t->call.result = -EFAULT;
+	if (read_request(t, &req))
+		return SC_SKIP;
+	t->call.child_tid = req.flags & CLONE_CHILD_CLEARTID ? req.child_tid : 0;
+	if (req.flags & CLONE_UNTRACED && write_flags(t, req.flags & ~(u64)CLONE_UNTRACED))
+		return SC_SKIP;
+	return req.flags & CLONE_VM ? share_begin(t, req.flags) : fork_begin(t, req.flags);
 }
 
 void sc_clone_leave(struct sup *sup, struct task *t, long result)
 {
-	fork_undo(t);
+	restore_flags(t);
+	fork_undo(t); /* success is told by the fork event */
 }
 
-/* clone3 keeps its flags in memory: take CLONE_UNTRACED out there, and put it back when it has run. */
-static int clone3_write_flags(struct task *t, u64 flags)
+enum sc_verdict sc_set_tid_address_enter(struct sup *sup, struct task *t)
 {
-	return space_write(t, sc_arg(&t->call.regs, 0), &flags, sizeof(flags));
-}
-
-enum sc_verdict sc_clone3_enter(struct sup *sup, struct task *t)
-{
-	u64 flags;
-
-	if (space_read(t, sc_arg(&t->call.regs, 0), &flags, sizeof(flags)))
-		return SC_PASS; /* EFAULT */
-	if (flags & CLONE_UNTRACED) {
-		t->call.result = -EFAULT;
-		if (clone3_write_flags(t, flags & ~(u64)CLONE_UNTRACED))
-			return SC_SKIP;
-		(void)clone_begin(t, flags);
-		return flags & CLONE_VM ? SC_WATCH_FREE : SC_WATCH;
-	}
-	return clone_begin(t, flags);
-}
-
-static void clone_restore_args(struct task *t)
-{
-	sc_regs regs;
-
-	if (!(t->call.scratch & CLONE_UNTRACED))
-		return;
-	if (t->call.row->nr == SYS_clone3) {
-		(void)clone3_write_flags(t, t->call.scratch); /* gone: nobody will look */
-	} else if (!tracee_get_regs(t->tid, &regs)) {
-		sc_set_arg(&regs, 0, t->call.scratch);
-		(void)tracee_set_regs(t->tid, &regs);
-	}
-}
-
-void sc_clone3_leave(struct sup *sup, struct task *t, long result)
-{
-	clone_restore_args(t);
-	fork_undo(t);
+	t->clear_tid = sc_arg(&t->call.regs, 0);
+	return SC_PASS;
 }
 
 /* ---- the new task ---- */
@@ -233,9 +239,7 @@ static void let_child_go(struct task *child)
 
 static bool is_making_task(const struct task *t)
 {
-	return t->state == TASK_CALLING && t->call.row &&
-	       (t->call.row->leave == sc_fork_leave || t->call.row->leave == sc_clone_leave ||
-		t->call.row->leave == sc_clone3_leave);
+	return t->state == TASK_CALLING && t->call.row && t->call.row->flags & SC_FORK;
 }
 
 void sc_forked(struct sup *sup, struct task *t, pid_t child_tid)
@@ -244,7 +248,7 @@ void sc_forked(struct sup *sup, struct task *t, pid_t child_tid)
 	struct space *space = t->space;
 	bool watched = is_making_task(t);
 	bool dup = watched && !(t->call.scratch & CLONE_VM);
-	bool thread = !watched || t->call.scratch & CLONE_THREAD;
+	bool thread = t->call.scratch & CLONE_THREAD;
 
 	if (!space) { /* the child between fork and exec makes no tasks */
 		(void)tracee_resume(t->tid, 0);
@@ -254,6 +258,7 @@ void sc_forked(struct sup *sup, struct task *t, pid_t child_tid)
 		fork_commit(space, t, -1);
 	child->tgid = thread ? t->tgid : child_tid;
 	child->space = watched && t->call.child_space ? t->call.child_space : space_get(space);
+	child->clear_tid = t->call.child_tid;
 	t->call.child_space = NULL;
 	if (dup) {
 		child->space->pid = child_tid;
@@ -266,7 +271,7 @@ void sc_forked(struct sup *sup, struct task *t, pid_t child_tid)
 		sup->stats.processes++;
 	}
 	if (watched)
-		clone_restore_args(t);
+		restore_flags(t);
 	placement_inherit(sup, t, child);
 	let_child_go(child);
 	t->state = TASK_RUNNING;

@@ -6,7 +6,6 @@
  * upager cannot support is a row that refuses, with the errno a program is prepared for.
  */
 #include <linux/mman.h>
-#include <linux/sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -16,8 +15,7 @@
 #include "sc.h"
 #include "sys/uapi.h"
 
-#define WHEN_ARG(n, m, v) { .match = FILTER_EQUAL, .arg = (n), .mask = (m), .value = (v) }
-#define ARG32(n, v)	  WHEN_ARG(n, 0xffffffffUL, (v))
+#define ARG32(n, v) { .match = FILTER_EQUAL, .arg = (n), .mask = 0xffffffffUL, .value = (v) }
 
 /* arch_prctl(2) codes that are in no header of Debian 12. */
 #define ARCH_SHSTK_ENABLE 0x5001
@@ -44,12 +42,11 @@ const struct sc_row sc_table[] = {
 	{ SYS_io_destroy, "io_destroy", SC_MM, sc_opaque_enter, sc_opaque_leave },
 	{ __NR_map_shadow_stack, "map_shadow_stack", SC_MM, sc_opaque_enter, sc_opaque_leave },
 	/* New address spaces. */
-	{ SYS_fork, "fork", SC_MM, sc_fork_enter, sc_fork_leave },
-	{ SYS_vfork, "vfork", SC_MM, sc_clone_enter, sc_clone_leave },
-	/* Threads made by clone run free; with CLONE_UNTRACED they would escape. */
-	{ SYS_clone, "clone", SC_MM, sc_clone_enter, sc_clone_leave,
-	  { WHEN_ARG(0, CLONE_THREAD, 0), WHEN_ARG(0, CLONE_UNTRACED, CLONE_UNTRACED) }, 2 },
-	{ SYS_clone3, "clone3", SC_MM, sc_clone3_enter, sc_clone3_leave },
+	{ SYS_fork, "fork", SC_MM | SC_FORK, sc_clone_enter, sc_clone_leave },
+	{ SYS_vfork, "vfork", SC_MM | SC_FORK, sc_clone_enter, sc_clone_leave },
+	{ SYS_clone, "clone", SC_MM | SC_FORK, sc_clone_enter, sc_clone_leave },
+	{ SYS_set_tid_address, "set_tid_address", 0, sc_set_tid_address_enter },
+	{ SYS_clone3, "clone3", SC_MM | SC_FORK, sc_clone_enter, sc_clone_leave },
 	/* Affinity, which placement borrows. */
 	{ SYS_sched_setaffinity, "sched_setaffinity", 0, sc_sched_setaffinity_enter },
 	{ SYS_sched_getaffinity, "sched_getaffinity", 0, sc_sched_getaffinity_enter },

@@ -174,7 +174,7 @@ int space_pagemap(struct space *space)
  */
 #define ADOPT_MAX_BYTES (4UL << 30)
 
-static void adopt_pages(struct space *space, struct range r)
+void space_adopt(struct space *space, struct range r)
 {
 	u64 entries[512];
 	int fd = space_pagemap(space);
@@ -213,7 +213,7 @@ void space_arm(struct space *space, struct range r, bool adopt)
 		return;
 	}
 	if (adopt || space->adopt)
-		adopt_pages(space, r);
+		space_adopt(space, r);
 }
 
 /*
@@ -348,10 +348,13 @@ void space_call_done(struct space *space)
 	if (space->resync)
 		space_resync(space);
 	faults_retry(space);
+	space->fork_waits = false;
 	while (!space->caller && !list_empty(&space->waiters)) {
 		t = list_first_entry(&space->waiters, struct task, wait_link);
 		list_del(&t->wait_link);
 		on_stop_call(space->sup, t);
+		if (space->fork_waits)
+			return; /* until a tick finds that thread gone */
 	}
 }
 

@@ -49,6 +49,7 @@ struct space {
 	pid_t pid;                /* a process that uses it, for /proc/PID */
 	struct task *caller;      /* whose trapped call is in the kernel; NULL: none */
 	struct list_head waiters; /* tasks stopped at a trapped call until `caller` is done */
+	bool fork_waits;          /* the first of them is a fork that must wait for a thread's exit */
 	struct list_head parked;  /* struct parked_fault */
 	bool forking;             /* caller is in fork: the model is frozen until the event comes */
 	bool lock_future;         /* mlockall(MCL_FUTURE): the kernel fills new mappings itself */
@@ -75,6 +76,7 @@ struct call {
 	long result;              /* SC_SKIP: what the program gets */
 	bool regs_changed;        /* restore `regs` (but the result) at the exit stop */
 	u64 scratch;              /* a row's own */
+	u64 child_tid;            /* clone: CLONE_CHILD_CLEARTID's address, or 0 */
 	struct tracee_stop death; /* SC_DIED */
 };
 
@@ -88,6 +90,8 @@ struct task {
 	struct space *space;         /* NULL: before the first exec, or not yet known */
 	enum task_state state;
 	bool first_stop_seen;        /* NEWBORN: it is stopped and waits for its parent's event */
+	u64 clear_tid;               /* where the kernel writes 0 when it exits; 0: nowhere */
+	bool exiting;                /* past PTRACE_EVENT_EXIT */
 	bool strict;                 /* seccomp strict mode: any call we stop at ends it */
 	struct call call;
 	struct placed placed;        /* placement.c's */
@@ -164,6 +168,8 @@ int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death);
 int must_check space_read_maps(struct space *space, struct maps *maps);
 /* Read /proc/PID/maps and make the model agree; arm and adopt what is new. */
 void space_resync(struct space *space);
+/* Take over the pages of `r` that the kernel has and the model has not. */
+void space_adopt(struct space *space, struct range r);
 /* Arm `r` and take over pages that are already there (if `adopt`). */
 void space_arm(struct space *space, struct range r, bool adopt);
 /* A descriptor of the space's /proc/PID/pagemap, kept open; or -errno. */
@@ -179,6 +185,12 @@ int must_check space_write(struct task *t, u64 addr, const void *src, size_t len
 void on_uffd(struct space *space);
 /* Try the parked faults again, from the top. */
 void faults_retry(struct space *space);
+
+/* ---- on_exit.c ---- */
+/* `t` is at PTRACE_EVENT_EXIT: make the pages ready that the kernel will write. */
+void exit_prepare(struct task *t);
+/* Some task of `space` may still write such pages: it must not be forked now. */
+bool exit_pending(struct sup *sup, const struct space *space);
 
 /* ---- on_stop.c ---- */
 void on_stop(struct sup *sup, struct tracee_stop s);

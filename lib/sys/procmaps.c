@@ -229,6 +229,17 @@ int proc_task_cpu(pid_t tid)
 	return p ? atoi(p) : -ESRCH;
 }
 
+bool proc_task_alive(pid_t tid)
+{
+	char buf[2048];
+	const char *p;
+
+	if (slurp(tid, "stat", buf, sizeof(buf)) < 0)
+		return false;
+	p = stat_field(buf, 3);
+	return p && *p != 'Z' && *p != 'X';
+}
+
 pid_t proc_ppid(pid_t tid)
 {
 	char buf[2048];

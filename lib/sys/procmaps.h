@@ -63,6 +63,8 @@ int must_check proc_stat_mm(pid_t pid, struct proc_stat_mm *out);
 
 /* The CPU a task last ran on (field 39), or -ESRCH. */
 int proc_task_cpu(pid_t tid);
+/* It has not yet given up its address space: it exists and is no zombie. */
+bool proc_task_alive(pid_t tid);
 /* The parent process of `tid` (field 4), or -ESRCH. */
 pid_t proc_ppid(pid_t tid);
 /* The thread group of `tid` (Tgid:), or -ESRCH. */

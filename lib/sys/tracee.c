@@ -19,14 +19,13 @@ static long trace(int request, pid_t tid, void *addr, void *data)
 	return ret < 0 ? -errno : ret;
 }
 
-int tracee_seize(pid_t tid, bool trace_exit)
+int tracee_seize(pid_t tid)
 {
 	unsigned long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK |
 				PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
-				PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL;
+				PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEEXIT |
+				PTRACE_O_EXITKILL;
 
-	if (trace_exit)
-		options |= PTRACE_O_TRACEEXIT;
 	return (int)trace(PTRACE_SEIZE, tid, NULL, (void *)options);
 }
 

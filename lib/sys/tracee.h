@@ -27,7 +27,7 @@ enum tracee_event {
 	TE_SYSCALL,      /* at a syscall entry or exit stop (after tracee_resume_to_syscall) */
 	TE_FORKED,       /* fork, vfork or clone made task .msg */
 	TE_EXEC,         /* a new image; .msg is the tid the caller had before */
-	TE_EXITING,      /* about to exit; .msg is the wait status to come (only with TRACEEXIT) */
+	TE_EXITING,      /* about to exit; .msg is the wait status to come */
 	TE_OTHER,        /* resume */
 };
 
@@ -39,7 +39,7 @@ struct tracee_stop {
 };
 
 /* Attach to a running task and its future children.  Returns 0, -EPERM, -ESRCH. */
-int tracee_seize(pid_t tid, bool trace_exit);
+int tracee_seize(pid_t tid);
 
 /* Report one event of any tracee without waiting (TE_NONE, TE_NO_TASKS when there is none). */
 struct tracee_stop tracee_next(void);

@@ -32,7 +32,7 @@ static pid_t start_traced(struct lab *lab, void (*fn)(struct lab *lab))
 		fn(lab);
 		_exit(0);
 	}
-	EXPECT_EQ(tracee_seize(pid, false), 0);
+	EXPECT_EQ(tracee_seize(pid), 0);
 	lab_let(lab, 1);
 	return pid;
 }
@@ -127,7 +127,7 @@ PROBE(group_stop, "a seized task's group stop (LISTEN) and continuation reach it
 	}
 	lab_await(lab, 1);
 	child = (pid_t)atomic_load(&lab->value[0]);
-	EXPECT_EQ(tracee_seize(child, false), 0);
+	EXPECT_EQ(tracee_seize(child), 0);
 	lab_let(lab, 2);
 	kill(child, SIGSTOP);
 	s = wait_for(child, TE_SIGNAL);
