@@ -46,7 +46,7 @@ show()
 	say "$name"
 	echo "  look at: $hint"
 	echo
-	"$build/pager/upager" run --stat -- "$@"
+	"$build/pager/upager" run --stat -- "$@" 2>&1
 }
 
 install

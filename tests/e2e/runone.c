@@ -2,13 +2,14 @@
 /*
  * runone: run one command in a session of its own and say exactly how it ended.
  *
- *	runone [-t SECONDS] [-o STDOUT] [-e STDERR] [-i STDIN] -s STATUS -- PROG [ARG…]
+ *	runone [-t SECONDS] [-o STDOUT] [-e STDERR] [-i STDIN] [-p PIDFILE] -s STATUS -- PROG [ARG…]
  *
- * PROG gets the descriptors 0 to 2 and no others. The file STATUS gets one line: "exit N", "signal N" or "timeout", and after it one line
- * "survivor PID NAME" for each process of the run that still lives two seconds after PROG is
- * gone. Being a child subreaper, runone inherits whatever the run leaves behind, so that no
- * process escapes by changing its session; before it exits it kills what is left, on a time-out
- * everything. It ends with status 0 when PROG ended by itself and left nothing, else 1 (2: misuse).
+ * PROG gets the descriptors 0 to 2 and no others; PIDFILE gets its pid. The file STATUS gets one
+ * line: "exit N", "signal N" or "timeout", and after it one line "survivor PID NAME" for each
+ * process of the run that still lives two seconds after PROG is gone. Being a child subreaper,
+ * runone inherits whatever the run leaves behind, so that no process escapes by changing its
+ * session; before it exits it kills what is left, on a time-out everything. It ends with status 0
+ * when PROG ended by itself and left nothing, else 1 (2: misuse).
  *
  * Used by run-e2e.sh, real.sh, badinput.sh and kill.sh; built statically, to run in an initramfs
  * whose shell has neither setsid nor a timeout that kills groups.
@@ -166,8 +167,20 @@ static void redirect(int fd, const char *path, int flags)
 
 struct options {
 	int timeout_s;
-	const char *in, *out, *err, *status;
+	const char *in, *out, *err, *status, *pidfile;
 };
+
+static void write_pid(const char *path, pid_t pid)
+{
+	FILE *f = path ? fopen(path, "we") : NULL;
+
+	if (f) {
+		fprintf(f, "%d\n", pid);
+		fclose(f);
+	} else if (path) {
+		die(path);
+	}
+}
 
 static pid_t start(const struct options *o, char **argv)
 {
@@ -175,8 +188,10 @@ static pid_t start(const struct options *o, char **argv)
 
 	if (pid < 0)
 		die("fork");
-	if (pid)
+	if (pid) {
+		write_pid(o->pidfile, pid);
 		return pid;
+	}
 	setsid();
 	redirect(0, o->in, O_RDONLY);
 	if (o->out)
@@ -224,18 +239,20 @@ int main(int argc, char **argv)
 	struct options o = { .timeout_s = 60, .in = "/dev/null" };
 	int opt;
 
-	while ((opt = getopt(argc, argv, "+t:i:o:e:s:")) >= 0) {
+	while ((opt = getopt(argc, argv, "+t:i:o:e:s:p:")) >= 0) {
 		switch (opt) {
 		case 't': o.timeout_s = atoi(optarg); break;
 		case 'i': o.in = optarg; break;
 		case 'o': o.out = optarg; break;
 		case 'e': o.err = optarg; break;
+		case 'p': o.pidfile = optarg; break;
 		case 's': o.status = optarg; break;
 		default: return 2;
 		}
 	}
 	if (!o.status || optind >= argc || o.timeout_s <= 0) {
-		fprintf(stderr, "usage: runone [-t SECONDS] [-i IN] [-o OUT] [-e ERR] -s STATUS -- PROG…\n");
+		fprintf(stderr, "usage: runone [-t SECONDS] [-i IN] [-o OUT] [-e ERR] [-p PIDFILE] "
+			"-s STATUS -- PROG…\n");
 		return 2;
 	}
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)

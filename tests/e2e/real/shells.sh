@@ -17,8 +17,9 @@ cat <<-END | sort -r
 END
 f() { [ $1 -le 0 ] || (f $(($1 - 1))); [ $1 != 12 ] || echo "recursed"; }
 f 12
-for i in 1 2 3 4 5 6; do (exit $i) & done
-for p in $(jobs -p); do wait $p; echo "job $?"; done
+jobs=
+for i in 1 2 3 4 5 6; do (exit $i) & jobs="$jobs $!"; done
+for p in $jobs; do wait $p; echo "job $?"; done
 trap 'echo trapped' USR1
 kill -USR1 $$
 sh -c 'kill -TERM $$'; echo "killed $?"

@@ -1,0 +1,116 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Kill a part of upager with SIGKILL at random moments, while a tree of processes writes checked data.
+#
+#	kill.sh -u /path/to/upager [-b BINDIR] [-n ROUNDS] [-s SEED]
+#
+# Parts: the supervisor (who traces the program), the front process (the pid the user started), the
+# front before the program has started, and any process of the run, with the front after it. After each kill the
+# whole tree must be gone within two seconds, no byte in the files may be wrong (journal.c), and
+# nothing may be left in /dev/shm. Prints "ok|FAIL PART" lines and a summary.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+upager=${UPAGER:-} bin=$here rounds=8 seed=$$
+
+while getopts u:b:n:s: opt; do
+	case $opt in
+	u) upager=$OPTARG ;;
+	b) bin=$OPTARG ;;
+	n) rounds=$OPTARG ;;
+	s) seed=$OPTARG ;;
+	*) sed -n '5s/^#	//p' "$0" >&2; exit 2 ;;
+	esac
+done
+[ -x "$upager" ] && [ -x "$bin/journal" ] || { echo "kill.sh: needs -u UPAGER and -b BINDIR" >&2; exit 2; }
+RANDOM=$((seed % 32768))
+work=$(mktemp -d "${TMPDIR:-/tmp}/kill.XXXXXX") || exit 2
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+failed=0
+
+# wait_for FILE: until it has a line; 10 seconds at the most.
+wait_for()
+{
+	for _ in $(seq 1000); do
+		[ -s "$1" ] && return 0
+		sleep 0.01
+	done
+	return 1
+}
+
+# descendants PID: it and all below it.
+descendants()
+{
+	local c
+	echo "$1"
+	for c in $(cat /proc/"$1"/task/*/children 2>/dev/null); do
+		descendants "$c"
+	done
+}
+
+# victim PART: the pid to kill.
+victim()
+{
+	local front program all
+	front=$(cat "$work/front")
+	program=$(cat "$work/dir/pid" 2>/dev/null)
+	case $1 in
+	front | start) echo "$front" ;;
+	supervisor) awk '/^TracerPid/ { print $2 }' "/proc/$program/status" ;;
+	any)
+		all=($(descendants "$front"))
+		echo "${all[RANDOM % ${#all[@]}]}"
+		;;
+	esac
+}
+
+# once PART: one run, one kill. Sets $why when something is wrong.
+once()
+{
+	local pid shm runner target
+	rm -rf "$work"/*
+	mkdir "$work/dir"
+	shm=$(ls -A /dev/shm)
+	"$bin/runone" -t 30 -p "$work/front" -e "$work/err" -s "$work/status" -- \
+		"$upager" run -- "$bin/journal" write "$work/dir" &
+	runner=$!
+	wait_for "$work/front" || why="did not start"
+	[ "$1" = start ] || wait_for "$work/dir/pid" || why="the program did not start"
+	sleep "0.$(printf %03d $((RANDOM % 300)))"
+	target=$(victim "$1")
+	[ "${target:-0}" -gt 0 ] || {
+		why="found no $1 to kill"
+		target=$(cat "$work/front")
+	}
+	kill -KILL "$target" 2>/dev/null
+	if [ "$1" = any ]; then
+		# When it was one of the program's, the rest goes on: ended like the others.
+		sleep 0.1
+		kill -KILL "$(cat "$work/front")" 2>/dev/null
+	fi
+	wait $runner
+	if ! grep -q '^\(exit\|signal\)' "$work/status" || grep -q ^survivor "$work/status"; then
+		why="after SIGKILL of $target: $(tr '\n' ' ' <"$work/status")"
+	elif ! "$bin/journal" check "$work/dir" 2>"$work/check"; then
+		why=$(cat "$work/check")
+	elif [ "$(ls -A /dev/shm)" != "$shm" ]; then
+		why="left in /dev/shm: $(ls -A /dev/shm)"
+	fi
+}
+
+echo "seed $seed"
+for part in supervisor front start any; do
+	why=
+	for _ in $(seq "$rounds"); do
+		once $part
+		[ -z "$why" ] || break
+	done
+	if [ -z "$why" ]; then
+		echo "ok $part"
+	else
+		failed=$((failed + 1))
+		echo "FAIL $part: $why"
+	fi
+done
+echo "kill: $((4 - failed)) passed, $failed failed"
+[ $failed -eq 0 ]
