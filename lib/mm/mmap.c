@@ -142,33 +142,59 @@ static u64 mmap_vm_flags(const struct mm_struct *mm, const struct mmap_args *a)
 	return f;
 }
 
-/* The refusals that Linux decides from the arguments and the vmas alone. */
+static bool range_is_sealed(struct mm_struct *mm, struct range r)
+{
+	struct vm_area_struct *vma = find_vma_intersection(mm, r.start, r.end);
+
+	for (; vma && vma->vm_start < r.end; vma = vma->vm_next) {
+		if (vma->vm_flags & VM_SEALED)
+			return true;
+	}
+	return false;
+}
+
+/* Source: the switches at the end of do_mmap. */
+static int check_mmap_type(const struct mmap_args *a)
+{
+	switch (a->flags & MAP_TYPE) {
+	case MAP_PRIVATE:
+		return 0;
+	case MAP_SHARED:
+		return (a->flags & (MAP_ANONYMOUS | MAP_GROWSDOWN)) == (MAP_ANONYMOUS | MAP_GROWSDOWN) ?
+			       -EINVAL : 0;
+	case MAP_SHARED_VALIDATE:
+		return a->flags & MAP_ANONYMOUS ? -EINVAL : 0;
+	case MAP_DROPPABLE:
+		return a->flags & MAP_ANONYMOUS ? 0 : -EINVAL;
+	}
+	return -EINVAL;
+}
+
+/* The refusals that Linux decides from the arguments and the vmas alone, in its order. */
 static int check_mmap(struct mm_struct *mm, const struct mmap_args *a, u64 len)
 {
 	bool fixed = a->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
-	int type = a->flags & MAP_TYPE;
+	int err;
 
 	if (!a->len)
 		return -EINVAL;
-	if (!len || len > TASK_SIZE)
+	if (!len)
 		return -ENOMEM;
 	if (a->pgoff + (len >> PAGE_SHIFT) < a->pgoff)
 		return -EOVERFLOW;
-	if (mm->map_count > mm->world->config.max_map_count)
+	if (mm->map_count > mm->world->config.max_map_count || len > TASK_SIZE)
 		return -ENOMEM;
-	if (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE &&
-	    type != MAP_DROPPABLE)
-		return -EINVAL;
-	if (!fixed)
-		return 0;
-	if (a->addr > TASK_SIZE - len)
+	if (fixed && a->addr > TASK_SIZE - len)
 		return -ENOMEM;
-	if (!page_aligned(a->addr))
+	if (fixed && !page_aligned(a->addr))
 		return -EINVAL;
 	if ((a->flags & MAP_FIXED_NOREPLACE) &&
 	    find_vma_intersection(mm, a->addr, a->addr + len))
 		return -EEXIST;
-	return 0;
+	err = check_mmap_type(a);
+	if (!err && fixed && range_is_sealed(mm, range_of(a->addr, len)))
+		err = -EPERM;
+	return err;
 }
 
 int mm_plan_mmap(struct mm_struct *mm, const struct mmap_args *a, struct mm_plan **out)
@@ -235,11 +261,8 @@ int mm_plan_munmap(struct mm_struct *mm, u64 addr, u64 len, struct mm_plan **out
 	mm->plan_refused_by_us = false;
 	if (!page_aligned(addr) || addr > TASK_SIZE || len > TASK_SIZE - addr || range_empty(r))
 		return -EINVAL;
-	for (vma = find_vma_intersection(mm, r.start, r.end); vma && vma->vm_start < r.end;
-	     vma = vma->vm_next) {
-		if (vma->vm_flags & VM_SEALED)
-			return -EPERM;
-	}
+	if (range_is_sealed(mm, r))
+		return -EPERM;
 	vma = vma_lookup(mm, r.start);
 	if (vma && vma->vm_start < r.start && vma->vm_end > r.end &&
 	    mm->map_count >= mm->world->config.max_map_count)
