@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -38,6 +40,7 @@ static const struct argp_option options[] = {
 	  "after each event, 3 also the model against the kernel after each trapped call", 0 },
 	{ "no-hold", OPT_NO_HOLD, NULL, 0,
 	  "Never hold a faulting thread on the supervisor's CPU", 0 },
+	{ "help", '?', NULL, 0, "Show this help", -1 },
 	{ 0 },
 };
 
@@ -67,7 +70,21 @@ int parse_size(const char *text, u64 *bytes)
 	return 0;
 }
 
-static u32 parse_prefetch(const char *arg, struct argp_state *state)
+/* One line, unlike argp_error(). */
+_Noreturn static void bad_usage(const char *fmt, ...) printf_like(1, 2);
+_Noreturn static void bad_usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("upager run: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("; see upager run --help\n", stderr);
+	exit(EXIT_UPAGER);
+}
+
+static u32 parse_prefetch(const char *arg)
 {
 	u64 pages;
 
@@ -76,8 +93,8 @@ static u32 parse_prefetch(const char *arg, struct argp_state *state)
 	if (!strcmp(arg, "off"))
 		return 1;
 	if (parse_size(arg, &pages) || pages < 1 || pages > PREFETCH_MAX_PAGES)
-		argp_error(state, "bad --prefetch '%s': on, off or 1 to %d pages", arg,
-			   PREFETCH_MAX_PAGES);
+		bad_usage("bad --prefetch '%s': on, off or 1 to %d pages", arg,
+			  PREFETCH_MAX_PAGES);
 	return (u32)pages;
 }
 
@@ -88,29 +105,33 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case OPT_STAT:
 		if (arg && strcmp(arg, "json") && strcmp(arg, "text"))
-			argp_error(state, "bad --stat '%s': text or json", arg);
+			bad_usage("bad --stat '%s': text or json", arg);
 		opt->stat = arg && !strcmp(arg, "json") ? STAT_JSON : STAT_TEXT;
 		return 0;
 	case 'o':
 		opt->output = arg;
 		return 0;
 	case OPT_PREFETCH:
-		opt->prefetch_pages = parse_prefetch(arg, state);
+		opt->prefetch_pages = parse_prefetch(arg);
 		return 0;
 	case OPT_CHECK:
 		if (arg[0] < '0' || arg[0] > '3' || arg[1])
-			argp_error(state, "bad --check '%s': 0 to 3", arg);
+			bad_usage("bad --check '%s': 0 to 3", arg);
 		opt->check = (enum check_level)(arg[0] - '0');
 		return 0;
 	case OPT_NO_HOLD:
 		opt->hold = false;
 		return 0;
+	case '?':
+		argp_help(state->root_argp, stdout, ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK, state->name);
+		exit(0);
 	case ARGP_KEY_ARGS:
 		opt->argv = state->argv + state->next;
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "no program to run");
-		return EINVAL;
+		bad_usage("no program to run");
+	case ARGP_KEY_ERROR: /* of argp's own: an option unknown, or without its argument */
+		bad_usage("bad option '%s'", state->argv[state->next - 1]);
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
@@ -230,7 +251,7 @@ int cmd_run(int argc, char **argv)
 
 	argv[0] = name;
 	argp_err_exit_status = EXIT_UPAGER;
-	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &opt);
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER | ARGP_NO_ERRS | ARGP_NO_HELP, NULL, &opt);
 	if (opt.output && opt.stat == STAT_NONE)
 		opt.stat = STAT_TEXT;
 	ret = find_prog(&opt);
