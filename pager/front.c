@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -69,8 +70,9 @@ _Noreturn static void prog_main(struct front *f)
 		_exit(EXIT_UPAGER); /* the supervisor could not start, and has said so */
 	sigprocmask(SIG_SETMASK, &f->old_mask, NULL);
 	f->shared->exec_what = "install a seccomp filter for";
-	f->shared->exec_errno = -filter_install(&f->filter);
+	f->shared->exec_errno = -filter_install(&f->filter, &f->shared->listener);
 	if (!f->shared->exec_errno) {
+		(void)syscall(SYS_brk, 0); /* stops: the supervisor takes the listener */
 		f->shared->exec_what = "execute";
 		exec_prog(f->opt->path, f->opt->argv);
 		f->shared->exec_errno = errno;
@@ -281,15 +283,19 @@ int front_run(const struct run_options *opt)
 	sigset_t all;
 	int ret;
 
-	ret = sc_build_filter(&f.filter);
-	if (ret) {
-		errno = -ret;
-		return fail("build the seccomp filter");
-	}
 	f.shared = mmap(NULL, sizeof(*f.shared), PROT_READ | PROT_WRITE,
 			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (f.shared == MAP_FAILED)
 		return fail("map shared memory");
+	if (getrandom(&f.shared->secret, sizeof(f.shared->secret), 0) < 0)
+		return fail("get random bytes");
+	f.shared->secret &= PAGE_MASK; /* mmap wants its offset aligned, even where it ignores it */
+	f.shared->listener = -1;
+	ret = sc_build_filter(&f.filter, f.shared->secret);
+	if (ret) {
+		errno = -ret;
+		return fail("build the seccomp filter");
+	}
 	if (pipe2(f.go, O_CLOEXEC))
 		return fail("make a pipe (raise the limit on open files: ulimit -n)");
 	sigfillset(&all);

@@ -19,6 +19,8 @@
 
 /* Shared by front, supervisor and PROG until its exec. */
 struct run_shared {
+	u64 secret;     /* marks the calls that the supervisor injects (sc_seccomp.c) */
+	int listener;   /* PROG's descriptor of its filter's listener, until its exec; -1: none */
 	int exec_errno; /* PROG's execve failed with this */
 	const char *exec_what; /* what failed: a string literal */
 	struct {

@@ -11,7 +11,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -194,9 +193,9 @@ static int check_machine(struct sup *sup)
 	}
 	sup->uffd_features = UFFD_FEATURES_REQUIRED;
 	sup->vdso_site = remote_vdso_site();
-	if (getrandom(&sup->secret, sizeof(sup->secret), 0) < 0)
-		return say("get random bytes", errno);
-	sup->secret &= PAGE_MASK; /* mmap wants its offset aligned, even where it ignores it */
+	sup->secret = sup->shared->secret;
+	sup->listener = -1;
+	sup->uffd_dev = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC); /* -1: not there */
 	return 0;
 }
 
@@ -260,6 +259,10 @@ static void sup_fini(struct sup *sup)
 	ring_fini(&sup->ring);
 	close(sup->sigfd);
 	close(sup->tickfd);
+	if (sup->listener >= 0)
+		close(sup->listener);
+	if (sup->uffd_dev >= 0)
+		close(sup->uffd_dev);
 	maps_free(&sup->maps);
 	maps_free(&sup->audit_maps);
 	free(sup->descs);

@@ -125,6 +125,8 @@ static void on_seccomp(struct sup *sup, struct task *t)
 		return;
 	}
 	if (!t->space) { /* the child between fork and exec */
+		if (sup->listener < 0 && sup->shared->listener >= 0)
+			sup->listener = pidfd_getfd_of(t->pidfd, sup->shared->listener);
 		resume(t);
 		return;
 	}

@@ -9,6 +9,8 @@
 #ifndef UPAGER_SC_H
 #define UPAGER_SC_H
 
+#include <sys/syscall.h>
+
 #include "sup.h"
 #include "sys/filter.h"
 
@@ -46,8 +48,13 @@ extern const size_t sc_table_len;
 const struct sc_row *sc_row_find(long nr);
 /* Its index, for the counters of struct stats. */
 size_t sc_row_index(const struct sc_row *row);
-/* The filter that stops at the table's calls.  Returns 0 or -errno. */
-int must_check sc_build_filter(struct sock_fprog *prog);
+/* A call that no program makes any more; with our secret as its last argument it is a request of ours. */
+#define SC_GIVE_FD SYS_lookup_dcookie
+/*
+ * The filter that stops at the table's calls.  `secret`: in the last argument it marks calls that we
+ * inject.  Returns 0 or -errno.
+ */
+int must_check sc_build_filter(struct sock_fprog *prog, u64 secret);
 
 /* sc_mm.c */
 #define SC_DECLARE(name)                                          \

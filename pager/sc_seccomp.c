@@ -29,7 +29,7 @@
 
 /* What remote.c and space.c inject. */
 static const int injected[] = { SYS_userfaultfd, SYS_close, SYS_mmap, SYS_munmap,
-				SYS_seccomp,	 SYS_prctl };
+				SYS_seccomp,	 SYS_prctl, SYS_ioctl, SC_GIVE_FD };
 
 /* Both seccomp(2) and prctl(2) take the program as their third argument. */
 #define FPROG_ARG 2

@@ -79,9 +79,9 @@ size_t sc_row_index(const struct sc_row *row)
 	return (size_t)(row - sc_table);
 }
 
-int sc_build_filter(struct sock_fprog *prog)
+int sc_build_filter(struct sock_fprog *prog, u64 secret)
 {
-	struct filter_rule rules[ARRAY_SIZE(sc_table) * 4];
+	struct filter_rule rules[ARRAY_SIZE(sc_table) * 4 + 1];
 	size_t n = 0;
 
 	_Static_assert(ARRAY_SIZE(sc_table) <= STATS_MAX_CALLS, "struct stats counts by row");
@@ -95,5 +95,8 @@ int sc_build_filter(struct sock_fprog *prog)
 			rules[n++].nr = row->nr;
 		}
 	}
+	/* The number by which a task that may not make a userfaultfd asks for /dev/userfaultfd (space.c). */
+	rules[n++] = (struct filter_rule){ .nr = SC_GIVE_FD, .match = FILTER_NOTIFY, .arg = 5,
+					   .mask = ~0UL, .value = secret };
 	return filter_build(rules, n, prog);
 }

@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "sc.h"
 #include "sup.h"
+#include "sys/notify.h"
 #include "sys/remote.h"
 #include "sys/uffd.h"
 
@@ -258,6 +259,34 @@ void space_resync(struct space *space)
 
 /* ---- exec ---- */
 
+static int serve_uffd_dev(void *arg)
+{
+	const struct sup *sup = arg;
+
+	return notify_give_fd(sup->listener, sup->uffd_dev, 10);
+}
+
+/*
+ * The tracee may not create a userfaultfd: it has dropped its privileges, or lives in a user namespace.
+ * Whoever holds /dev/userfaultfd may, and we can give it that.
+ */
+static int make_uffd_by_dev(struct sup *sup, struct remote *r, long *fd)
+{
+	long dev, closed;
+	int ret;
+
+	if (sup->listener < 0 || sup->uffd_dev < 0)
+		return 0;
+	ret = remote_syscall_served(r, &dev, SC_GIVE_FD, sup->secret, serve_uffd_dev, sup);
+	if (ret || dev < 0)
+		return ret;
+	ret = remote_syscall(r, fd, SYS_ioctl, (u64)dev, USERFAULTFD_IOC_NEW,
+			     O_CLOEXEC | O_NONBLOCK, 0, 0, sup->secret);
+	if (ret)
+		return ret;
+	return remote_syscall(r, &closed, SYS_close, (u64)dev, 0, 0, 0, 0, sup->secret);
+}
+
 /* Make a userfaultfd inside the tracee and take it out.  Returns 0 (*uffd may be -1: refused), -ESRCH. */
 static int make_uffd(struct sup *sup, struct task *t, u64 site, int *uffd,
 		     struct tracee_stop *death)
@@ -271,8 +300,10 @@ static int make_uffd(struct sup *sup, struct task *t, u64 site, int *uffd,
 	if (!ret)
 		ret = remote_syscall(&r, &fd, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0,
 				     sup->secret);
+	if (!ret && fd < 0)
+		ret = make_uffd_by_dev(sup, &r, &fd);
 	if (!ret && fd >= 0) {
-		*uffd = (int)syscall(SYS_pidfd_getfd, t->pidfd, (int)fd, 0);
+		*uffd = pidfd_getfd_of(t->pidfd, (int)fd);
 		ret = remote_syscall(&r, &closed, SYS_close, (u64)fd, 0, 0, 0, 0, sup->secret);
 	}
 	if (!ret)

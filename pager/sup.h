@@ -114,6 +114,8 @@ struct sup {
 	u32 next_space_id;
 	pid_t root;
 	u64 uffd_features;
+	int listener;             /* of our filter: how a task is given uffd_dev; -1 */
+	int uffd_dev;             /* /dev/userfaultfd; -1 */
 	u64 secret;               /* last argument of calls we inject (sc_seccomp.c) */
 	u64 vdso_site;            /* offset of a syscall instruction in the vdso; 0: none */
 	struct placement placement;
@@ -142,6 +144,8 @@ void sup_need_tick(struct sup *sup);
 /* ---- task.c ---- */
 /* A pidfd, which the front waits on should we die; -1 when it cannot be had. */
 int pidfd_of(pid_t tgid);
+/* A copy of descriptor `fd` of that process, or -1. */
+int pidfd_getfd_of(int pidfd, int fd);
 struct task *task_find(struct sup *sup, pid_t tid);
 /* Find or make. */
 struct task *task_get(struct sup *sup, pid_t tid);

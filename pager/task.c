@@ -17,6 +17,11 @@ int pidfd_of(pid_t tgid)
 	return (int)syscall(SYS_pidfd_open, tgid, 0);
 }
 
+int pidfd_getfd_of(int pidfd, int fd)
+{
+	return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+}
+
 static struct list_head *bucket(struct sup *sup, pid_t tid)
 {
 	return &sup->tasks[(u32)tid % TASK_BUCKETS];

@@ -20,8 +20,10 @@ static int add_rule(scmp_filter_ctx ctx, const struct filter_rule *r)
 		.datum_b = r->value,
 	};
 
-	return seccomp_rule_add_array(ctx, SCMP_ACT_TRACE(FILTER_TRACE_DATA), r->nr,
-				      r->match == FILTER_EQUAL ? 1 : 0, &cmp);
+	u32 action = r->match == FILTER_NOTIFY ? SCMP_ACT_NOTIFY :
+						 SCMP_ACT_TRACE(FILTER_TRACE_DATA);
+
+	return seccomp_rule_add_array(ctx, action, r->nr, r->match == FILTER_ALWAYS ? 0 : 1, &cmp);
 }
 
 /* libseccomp 2.5 hands its program out through a descriptor only. */
@@ -78,15 +80,27 @@ void filter_free(struct sock_fprog *prog)
 	*prog = (struct sock_fprog){ 0 };
 }
 
-int filter_install(const struct sock_fprog *prog)
+/* Returns the listener, -1 (installed without one), or -errno below -1. */
+static int try_install(const struct sock_fprog *prog)
 {
 	const unsigned int flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+			  flags | SECCOMP_FILTER_FLAG_NEW_LISTENER, prog);
 
-	if (!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, prog))
-		return 0;
-	if (errno != EACCES)
+	if (fd >= 0)
+		return (int)fd;
+	if (errno != EBUSY && errno != EINVAL)
 		return -errno;
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, prog) ? -errno : -1;
+}
+
+int filter_install(const struct sock_fprog *prog, int *listener)
+{
+	*listener = try_install(prog);
+	if (*listener != -EACCES)
+		return *listener < -1 ? *listener : 0;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
-	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, prog) ? -errno : 0;
+	*listener = try_install(prog);
+	return *listener < -1 ? *listener : 0;
 }

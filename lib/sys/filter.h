@@ -19,6 +19,7 @@
 enum filter_match {
 	FILTER_ALWAYS,  /* the call, whatever its arguments */
 	FILTER_EQUAL,   /* when (argument & mask) == value */
+	FILTER_NOTIFY,  /* as FILTER_EQUAL, but to the filter's listener instead of a stop (notify.h) */
 };
 
 /* Stop at call `nr` when it matches; several rules for one call are alternatives. */
@@ -40,8 +41,10 @@ void filter_free(struct sock_fprog *prog);
 
 /*
  * Install on the calling task.  Async-signal-safe.  Sets no_new_privs only when the kernel asks for it
- * (no CAP_SYS_ADMIN).  Returns 0, -EINVAL (no seccomp filters here), -EACCES.
+ * (no CAP_SYS_ADMIN).  *listener: the descriptor for FILTER_NOTIFY calls (close-on-exec), or -1 when
+ * there can be none (a filter of an outer program has one).
+ * Returns 0, -EINVAL (no seccomp filters here), -EACCES.
  */
-int must_check filter_install(const struct sock_fprog *prog);
+int must_check filter_install(const struct sock_fprog *prog, int *listener);
 
 #endif /* UPAGER_FILTER_H */

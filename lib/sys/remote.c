@@ -17,14 +17,12 @@ int remote_begin(struct remote *r, pid_t tid, u64 site)
 	return 0;
 }
 
-/* Resume to the next syscall stop.  Returns 0 or -ESRCH with r->death set. */
-static int next_syscall_stop(struct remote *r)
+/* Wait for the syscall stop it was resumed to.  Returns 0 or -ESRCH with r->death set. */
+static int wait_syscall_stop(struct remote *r)
 {
 	for (;;) {
-		struct tracee_stop s;
+		struct tracee_stop s = tracee_wait(r->tid);
 
-		(void)tracee_resume_to_syscall(r->tid, 0); /* dying: the wait tells */
-		s = tracee_wait(r->tid);
 		switch (s.event) {
 		case TE_SYSCALL:
 			return 0;
@@ -48,7 +46,22 @@ static int next_syscall_stop(struct remote *r)
 		case TE_OTHER:
 			break;
 		}
+		(void)tracee_resume_to_syscall(r->tid, 0); /* dying: the wait tells */
 	}
+}
+
+static int next_syscall_stop(struct remote *r)
+{
+	(void)tracee_resume_to_syscall(r->tid, 0);
+	return wait_syscall_stop(r);
+}
+
+/* Pre: at the exit stop. */
+static int call_result(struct remote *r, long *result)
+{
+	if (tracee_get_result(r->tid, result))
+		*result = -ESRCH; /* killed at the stop: its end is reported at the next resume */
+	return 0;
 }
 
 int remote_begin_at_call(struct remote *r, pid_t tid)
@@ -78,9 +91,29 @@ int remote_syscall(struct remote *r, long *result, long nr, u64 a0, u64 a1, u64 
 		return -ESRCH;
 	if (next_syscall_stop(r)) /* exit */
 		return -ESRCH;
-	if (tracee_get_result(r->tid, result))
-		*result = -ESRCH; /* killed at the stop: its end is reported at the next resume */
-	return 0;
+	return call_result(r, result);
+}
+
+int remote_syscall_served(struct remote *r, long *result, long nr, u64 last_arg,
+			  int (*serve)(void *arg), void *arg)
+{
+	sc_regs regs = r->saved;
+	siginfo_t info;
+
+	if (r->death.event != TE_NONE)
+		return -ESRCH;
+	sc_aim(&regs, r->site, nr, (const u64[]){ 0, 0, 0, 0, 0, last_arg });
+	(void)tracee_set_regs(r->tid, &regs);
+	if (next_syscall_stop(r)) /* entry */
+		return -ESRCH;
+	(void)tracee_resume_to_syscall(r->tid, 0);
+	/* No siginfo: it has not stopped again (nor died). */
+	while (serve(arg) == -EAGAIN && tracee_get_siginfo(r->tid, &info) == -ESRCH &&
+	       kill(r->tid, 0) == 0)
+		;
+	if (wait_syscall_stop(r)) /* exit */
+		return -ESRCH;
+	return call_result(r, result);
 }
 
 int remote_end(struct remote *r)

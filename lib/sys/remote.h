@@ -35,6 +35,12 @@ int must_check remote_begin_at_call(struct remote *r, pid_t tid);
 /* Run one call.  *result gets what the kernel returned (-errno as such).  Returns 0, or -ESRCH: dead. */
 int must_check remote_syscall(struct remote *r, long *result, long nr, u64 a0, u64 a1, u64 a2,
 			      u64 a3, u64 a4, u64 a5);
+/*
+ * As remote_syscall for a call that waits until somebody serves it: `serve` is called again and again while
+ * it returns -EAGAIN and the tracee lives.
+ */
+int must_check remote_syscall_served(struct remote *r, long *result, long nr, u64 last_arg,
+				     int (*serve)(void *arg), void *arg);
 /* Restore.  Returns 0, or -ESRCH: dead; then r->death says how, and nobody else will report it. */
 int remote_end(struct remote *r);
 /* As remote_end, with `result` for the call that remote_begin_at_call gave up. */
