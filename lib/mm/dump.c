@@ -25,26 +25,11 @@ static const struct {
 	{ VM_SPECIAL_MAP, "-s" }, { VM_SEALED, "sl" },
 };
 
-struct pte_counts {
-	u64 present, shared, zero, wp, lazyfree;
-};
-
-static struct pte_counts count_ptes(const struct mm_struct *mm, struct range r)
+void vm_flags_show(u64 vm_flags, FILE *f)
 {
-	struct pte_counts c = { 0 };
-	pte_t pte;
-
-	while ((r.start = pte_next(mm, r, &pte)) < r.end) {
-		c.zero += pte_zero(pte);
-		c.wp += pte_wp(pte);
-		c.lazyfree += pte_lazyfree(pte);
-		if (pte_present(pte)) {
-			c.present++;
-			c.shared += pfn_to_frame(mm->world, pte_pfn(pte))->mapcount > 1;
-		}
-		r.start += PAGE_SIZE;
-	}
-	return c;
+	for (size_t i = 0; i < ARRAY_SIZE(flag_names); i++)
+		if (vm_flags & flag_names[i].bit)
+			fprintf(f, " %s", flag_names[i].name);
 }
 
 static void dump_chain(const struct vm_area_struct *vma, FILE *f)
@@ -64,7 +49,7 @@ static void dump_chain(const struct vm_area_struct *vma, FILE *f)
 static void dump_vma(const struct vm_area_struct *vma, FILE *f)
 {
 	const struct vm_file *file = vma->vm_file;
-	struct pte_counts c;
+	struct vma_usage u;
 
 	fprintf(f, "%08" PRIx64 "-%08" PRIx64 " %c%c%c%c %" PRIx64, vma->vm_start, vma->vm_end,
 		vma->vm_flags & VM_READ ? 'r' : '-', vma->vm_flags & VM_WRITE ? 'w' : '-',
@@ -73,18 +58,15 @@ static void dump_vma(const struct vm_area_struct *vma, FILE *f)
 	if (file)
 		fprintf(f, " %" PRIx64 ":%" PRIu64 " %s", file->id.dev, file->id.ino, file->name);
 	fputs("\n  VmFlags:", f);
-	for (size_t i = 0; i < ARRAY_SIZE(flag_names); i++) {
-		if (vma->vm_flags & flag_names[i].bit)
-			fprintf(f, " %s", flag_names[i].name);
-	}
+	vm_flags_show(vma->vm_flags, f);
 	fputc('\n', f);
 	if (vma->vm_flags & VM_UNMANAGED)
 		return;
-	c = count_ptes(vma->vm_mm, vma_range(vma));
+	(void)mm_vma_usage(vma->vm_mm, vma->vm_start, &u);
 	fprintf(f,
 		"  pages %" PRIu64 " present %" PRIu64 " shared %" PRIu64 " zero %" PRIu64
 		" wp %" PRIu64 " lazyfree %" PRIu64 "\n",
-		vma_pages(vma), c.present, c.shared, c.zero, c.wp, c.lazyfree);
+		vma_pages(vma), u.nr_present, u.nr_shared, u.nr_zero, u.nr_wp, u.nr_lazyfree);
 	dump_chain(vma, f);
 }
 
@@ -112,6 +94,8 @@ void mm_world_dump(const struct mm_world *world, FILE *f)
 
 	fprintf(f, "world mms %" PRIu32 " frames %" PRIu64 " max %" PRIu64 " zero %" PRIu64 "\n",
 		world->nr_mms, world->frames.nr_used, world->frames.nr_used_max, world->zero_ptes);
+	fprintf(f, "init_mm users %" PRIu32 " count %" PRIu32 ", heads mmlist:\n",
+		world->init_mm.mm_users, world->init_mm.mm_count);
 	list_for_each_entry(mm, &world->init_mm.mmlist, mmlist)
 		mm_dump(mm, f);
 }

@@ -16,6 +16,7 @@
 #include "base/rbtree.h"
 #include "mm/frame.h"
 #include "mm/mm_api.h"
+#include "mm/mm_query.h"
 #include "mm/pgtable.h"
 #include "mm/reserve.h"
 #include "mm/rmap.h"
@@ -56,6 +57,8 @@ struct mm_struct {
 	u64 hiwater_rss, hiwater_vm;
 
 	struct mm_layout layout; /* start_code … env_end; brk is the current break */
+	u64 saved_auxv[MM_AUXV_MAX]; /* as /proc/PID/auxv shows it */
+	u32 nr_auxv;
 
 	struct fault_stream stream[NR_FAULT_STREAMS];
 	u32 stream_hand;         /* the next one to be replaced */
