@@ -11,6 +11,7 @@
  * Linux counterpart: mm/memory.c (handle_mm_fault and below), mm/vma.c (expand_downwards).
  */
 #include "mm/mm.h"
+#include "mm/plan.h"
 
 static const char *const handler_names[NR_FAULT_HANDLERS] = {
 	[FH_NONE] = "none",
@@ -185,6 +186,38 @@ static enum fault_result do_anonymous_page(struct vm_area_struct *vma, struct vm
 }
 
 /*
+ * Missing, says the message, and the model has a page there: another thread's fault brought it, or the
+ * message is an old one, or the kernel has dropped it (MADV_FREE; MADV_DONTNEED by an io_uring, which nobody
+ * traps).  Only the machine knows: while it has the page it says -EEXIST, and the pte stays.
+ */
+static enum fault_result do_dropped_page(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr,
+					 struct pte_ref ref)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	bool write = vmf->flags & FAULT_FLAG_WRITE;
+	pte_t old = pte_get(ref);
+	u64 done = 0;
+	int err;
+
+	if (write && (anon_vma_prepare(vma) || frame_reserve(mm->world, 0, 1)))
+		return FAULT_OOM;
+	if (write)
+		err = hw_of(mm)->map_copy(mm, addr, 1, NULL, 0, &done);
+	else
+		err = hw_of(mm)->map_zero(mm, addr, 1, 0, &done);
+	if (!done)
+		return hw_refused(mm, addr, err);
+	if (write)
+		map_new_frame(vma, addr, ref);
+	else
+		pte_set(mm, ref, mk_pte_zero(true));
+	if (pte_present(old))
+		page_remove_rmap(mm->world, pfn_to_frame(mm->world, pte_pfn(old)));
+	vmf->handler = write ? FH_DO_ANONYMOUS_PAGE : FH_DO_ANONYMOUS_PAGE_ZERO;
+	return window_done(mm, vmf, addr, done, err);
+}
+
+/*
  * A write to a write-protected page.  Lifting our protection lets the write go on; where the kernel's own
  * pte is read-only too (the zero page, a page shared after fork), the kernel then makes the copy.
  *
@@ -223,7 +256,14 @@ static enum fault_result do_wp_page(struct vm_area_struct *vma, struct vm_fault 
 	return FAULT_RESOLVED;
 }
 
-/* ---- the table ---- */
+/*
+ * ---- the table ----
+ *
+ * The vma's permissions are not asked: the kernel asks before it calls us, and calls us also where the
+ * model would say no, while mprotect fills locked memory that it makes writable (the plan is not yet
+ * committed), or when a write is forced through /proc/self/mem.  To turn those away would make the kernel
+ * ask for ever; to answer a stale fault costs a page.
+ */
 
 /* The machine says "write-protected"; the model does not: lift it, the write goes on or faults anew. */
 static enum fault_result stale_wp(struct mm_struct *mm, u64 addr)
@@ -245,22 +285,11 @@ static enum fault_result handle_pte_fault(struct vm_area_struct *vma, struct vm_
 
 	if (vmf->flags & FAULT_FLAG_WP)
 		return pte_wp(pte) ? do_wp_page(vma, vmf, addr, ref) : stale_wp(mm, addr);
-	if (!pte_none(pte)) {
-		if (!pte_lazyfree(pte))
-			return wake_spurious(mm, addr); /* another thread's fault brought it */
-		zap_page_range(mm, range_of(addr, PAGE_SIZE), NULL); /* the kernel dropped it */
-	}
+	if (!pte_none(pte))
+		return do_dropped_page(vma, vmf, addr, ref);
 	if (vmf->flags & FAULT_FLAG_WRITE)
 		return do_anonymous_page(vma, vmf, addr);
 	return do_anonymous_zero(vma, vmf, addr);
-}
-
-/* May the access go on at all?  Source: access_error, vma_is_accessible. */
-static bool access_permitted(const struct vm_area_struct *vma, unsigned int flags)
-{
-	if (flags & (FAULT_FLAG_WRITE | FAULT_FLAG_WP))
-		return vma->vm_flags & VM_WRITE;
-	return vma->vm_flags & VM_ACCESS_FLAGS;
 }
 
 /* Would Linux let the stack come down to addr?  Source: expand_downwards. */
@@ -288,6 +317,27 @@ static int expand_downwards(struct vm_area_struct *vma, u64 addr)
 	return 0;
 }
 
+/*
+ * A fault below a stack.  The kernel has grown it before it raised the fault; but a message that was read late
+ * may be of a time before an munmap.  So the vma stays grown only when the machine took the page.
+ */
+static enum fault_result fault_below_stack(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	u64 start = vma->vm_start, pgoff = vma->vm_pgoff;
+	enum fault_result result;
+
+	if (!stack_may_grow(vma, addr))
+		return wake_spurious(mm, addr);
+	if (expand_downwards(vma, addr))
+		return FAULT_OOM;
+	result = handle_pte_fault(vma, vmf, addr);
+	vmf->grew_stack = !pte_none(pte_lookup(mm, addr));
+	if (!vmf->grew_stack)
+		vma_set_range(vma, start, vma->vm_end, pgoff);
+	return result;
+}
+
 enum fault_result mm_handle_fault(struct mm_struct *mm, struct vm_fault *vmf)
 {
 	u64 addr = page_align_down(vmf->address);
@@ -296,16 +346,13 @@ enum fault_result mm_handle_fault(struct mm_struct *mm, struct vm_fault *vmf)
 	vmf->handler = FH_NONE;
 	vmf->nr_mapped = 0;
 	vmf->grew_stack = false;
+	if ((!vma || addr < vma->vm_start) && mremap_grew_in_place(mm->plan, addr))
+		vma = find_vma(mm, addr);
 	if (!vma || vmf->flags & FAULT_FLAG_MINOR)
 		return wake_spurious(mm, addr);
-	if (addr < vma->vm_start) {
-		if (!stack_may_grow(vma, addr))
-			return wake_spurious(mm, addr);
-		if (expand_downwards(vma, addr))
-			return FAULT_OOM;
-		vmf->grew_stack = true;
-	}
-	if (vma->vm_flags & VM_UNMANAGED || !access_permitted(vma, vmf->flags))
+	if (addr < vma->vm_start)
+		return fault_below_stack(vma, vmf, addr);
+	if (vma->vm_flags & VM_UNMANAGED)
 		return wake_spurious(mm, addr);
 	return handle_pte_fault(vma, vmf, addr);
 }

@@ -169,7 +169,7 @@ const char *fault_handler_name(enum fault_handler h);
 
 enum fault_result {
 	FAULT_RESOLVED, /* the machine was told and the thread woken */
-	FAULT_SPURIOUS, /* the model says nothing is missing (or nobody may touch it): woken, the kernel decides */
+	FAULT_SPURIOUS, /* the model says nothing is missing, or that nothing is mapped: woken, the kernel decides */
 	FAULT_RETRY,    /* the machine says -EAGAIN: come again from the top */
 	FAULT_PARKED,   /* waits for I/O or memory; come again when it is there */
 	FAULT_SIGBUS,
@@ -189,7 +189,7 @@ struct vm_fault {
 /*
  * Answer one fault.  Everything that can fail is done first, then the machine is told by one ioctl
  * that wakes the thread, then the ptes are set.  A fault below a VM_GROWSDOWN vma expands it first
- * (the kernel already did).
+ * (the kernel already did).  Permissions are not asked: the kernel did before it raised the fault.
  */
 enum fault_result mm_handle_fault(struct mm_struct *mm, struct vm_fault *vmf);
 
@@ -203,7 +203,11 @@ enum fault_result mm_handle_fault(struct mm_struct *mm, struct vm_fault *vmf);
  * -ENOMEM of the model itself; `mm_plan_is_ours()` tells the two apart.
  *
  * mm_plan_commit() takes the call's result, closes and frees the plan, and cannot fail:
- *   mmap, mremap: the address; brk: the new break; others: 0.
+ *   mmap, mremap: the address; brk: the new break;
+ *   mprotect, madvise, mlock, munlock, mseal: 0, or the errno that mm_plan_expects() named, as the kernel
+ *   returned it ((u64)-ENOMEM …).  With 0 the whole range is changed, even where the model thought that
+ *   a vma would refuse; with an errno, the part that Linux changes before it refuses;
+ *   others: 0.
  * mm_plan_abort() closes it; the model is as before.
  */
 struct mmap_args {
@@ -251,10 +255,10 @@ struct range mm_plan_zaps(const struct mm_plan *plan);
 bool mm_plan_is_certain(const struct mm_plan *plan);
 
 /*
- * What Linux will answer as far as the model can tell: 0, or a negative errno of a call that changes
- * part of its range before it is refused (madvise, mprotect or mlock over a hole or into a vma that
- * refuses).  Commit when the kernel's result is a success or equals this; commit then applies the part
- * that Linux applied.  Any other error: abort (and reconcile).
+ * What Linux will answer as far as the model can tell: 0, or the negative errno of a call that a vma
+ * or a hole in its range will refuse, perhaps after it changed what lies before (madvise, mprotect, mlock,
+ * munlock).  Commit when the kernel's result is a success or equals this.  Any other error: abort, and
+ * reconcile where a part may have been done.
  */
 int mm_plan_expects(const struct mm_plan *plan);
 /* After mm_plan_*() said -ENOMEM: was it the model's own memory (true), or what Linux would say? */

@@ -31,6 +31,8 @@ static int prot_flags(u64 access, const struct vm_area_struct *vma, u64 *flags)
 	if (may && (access & ~(may >> 4)))
 		return -EACCES;
 	*flags = (old & ~VM_ACCESS_FLAGS) | access;
+	if (*flags == old)
+		return 0;
 	if (access & VM_WRITE) {
 		if (!(old & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE)))
 			*flags |= VM_ACCOUNT;
@@ -40,11 +42,31 @@ static int prot_flags(u64 access, const struct vm_area_struct *vma, u64 *flags)
 	return 0;
 }
 
+/* Of a sealed vma that the program could not write to, nothing may be discarded.  Source: can_madvise_modify. */
+static bool advice_is_sealed_off(int advice, u64 f, bool anonymous)
+{
+	if (!(f & VM_SEALED) || !anonymous || f & VM_WRITE)
+		return false;
+	switch (advice) {
+	case MADV_FREE:
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED_:
+	case MADV_REMOVE:
+	case MADV_DONTFORK:
+	case MADV_WIPEONFORK:
+	case MADV_GUARD_INSTALL_:
+		return true;
+	}
+	return false;
+}
+
 /* Source: madvise_vma_behavior, ksm_madvise, hugepage_madvise, madvise_dontneed_free. */
 static int advice_flags(int advice, const struct vm_area_struct *vma, u64 *flags)
 {
 	u64 f = vma->vm_flags;
 
+	if (advice_is_sealed_off(advice, f, vma_is_anonymous(vma)))
+		return -EPERM;
 	switch (advice) {
 	case MADV_NORMAL:
 		f &= ~(VM_RAND_READ | VM_SEQ_READ);
@@ -137,73 +159,75 @@ static void change_pages(struct mm_struct *mm, const struct vma_change *c, struc
 		mark_lazyfree(mm, r);
 }
 
+/* mlock fills what it has locked, and says ENOMEM for memory that nobody may touch.  Source: __mm_populate. */
+static bool populate_fails(const struct vma_change *c, const struct vm_area_struct *vma)
+{
+	return c->kind == CHANGE_LOCK && (c->arg & VM_LOCKED_MASK) == VM_LOCKED &&
+	       !(vma->vm_flags & (VM_ACCESS_FLAGS | VM_IO | VM_PFNMAP));
+}
+
 /*
- * Change each vma of r, or with res == NULL only see what would happen.  *done: the address at which it
- * stopped.  Return: 0; the refusal of the vma at *done; -ENOMEM for a hole, at which madvise goes on.
+ * Change each vma of r, or with res == NULL only see what would happen.  It stops where a vma refuses
+ * and, but for madvise, at a hole, unless `overrule`: the kernel did it all, and knows better.
+ * Return: 0 or the errno that Linux gives.
  */
 static int change_range(struct mm_struct *mm, struct range r, const struct vma_change *c,
-			struct mm_reserve *res, u64 *done)
+			struct mm_reserve *res, bool overrule)
 {
-	int result = 0;
+	struct vm_area_struct *vma = find_vma_intersection(mm, r.start, r.end);
 	u64 addr = r.start;
+	int result = 0, err;
+	bool unfilled = false;
 
-	while (addr < r.end) {
-		struct vm_area_struct *vma = find_vma_intersection(mm, addr, r.end);
-		u64 end, flags;
-		int err;
+	if (range_empty(r))
+		return 0;
+	for (; vma; vma = find_vma_intersection(mm, addr, r.end)) {
+		u64 start = u64_max(vma->vm_start, addr);
+		u64 end = u64_min(vma->vm_end, r.end);
+		u64 flags;
 
-		*done = addr;
-		if (!vma)
-			return -ENOMEM;
-		if (vma->vm_start > addr) {
-			if (c->kind != CHANGE_ADVICE)
-				return -ENOMEM;
+		if (start > addr) {
 			result = -ENOMEM;
-			addr = vma->vm_start;
+			if (c->kind != CHANGE_ADVICE && !overrule)
+				return result;
 		}
 		err = new_flags(c, vma, &flags);
-		if (err)
+		if (err && !overrule)
 			return err;
-		end = u64_min(vma->vm_end, r.end);
+		unfilled |= populate_fails(c, vma);
 		if (res) {
 			if (flags != vma->vm_flags)
-				vma_modify_flags(res, vma, addr, end, flags);
-			change_pages(mm, c, (struct range){ addr, end }, res);
+				vma_modify_flags(res, vma, start, end, flags);
+			change_pages(mm, c, (struct range){ start, end }, res);
 		}
 		addr = end;
+		if (addr == r.end)
+			break;
 	}
-	*done = addr;
-	return result;
+	return addr < r.end || unfilled ? -ENOMEM : result;
 }
 
 static void commit_change(struct mm_plan *plan, u64 result)
 {
-	u64 done;
-
-	/* It stops where the plan foresaw it: nothing has changed in between but by faults. */
-	change_range(plan->mm, plan->change.range, &plan->change.change, &plan->res, &done);
+	change_range(plan->mm, plan->change.range, &plan->change.change, &plan->res, result == 0);
 }
 
 static const struct plan_ops change_ops = { commit_change, NULL };
 
+/*
+ * A vma that refuses does not fail the plan: Linux may have changed those before it, and where the model is
+ * wrong about the vma (VM_LOCKED, which maps does not show) the pages must not be lost track of.
+ */
 static int plan_change(struct mm_struct *mm, struct range r, struct vma_change c,
 		       struct mm_plan **out)
 {
-	struct mm_plan *plan;
-	u64 done = r.start;
-	int expect = change_range(mm, r, &c, NULL, &done);
+	struct mm_plan *plan = plan_open(mm, &change_ops, range_need(mm, r));
 
-	mm->plan_refused_by_us = false;
-	if (expect && done == r.start && c.kind != CHANGE_ADVICE)
-		return expect;
-	if (expect && expect != -ENOMEM && done == r.start)
-		return expect;
-	plan = plan_open(mm, &change_ops, range_need(mm, r));
 	if (!plan)
 		return -ENOMEM;
 	plan->change.range = r;
 	plan->change.change = c;
-	plan->expect = expect;
+	plan->expect = change_range(mm, r, &c, NULL, false);
 	if (advice_zaps(&c))
 		plan->zaps = r;
 	*out = plan;
@@ -225,7 +249,8 @@ int mm_plan_mprotect(struct mm_struct *mm, u64 addr, u64 len, int prot, struct m
 	} else if (range_empty(r)) {
 		return -ENOMEM;
 	}
-	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM_ | PROT_GROWSDOWN | PROT_GROWSUP))
+	if (len && prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM_ | PROT_GROWSDOWN |
+			    PROT_GROWSUP))
 		return -EINVAL;
 	if (len && prot & PROT_GROWSDOWN) {
 		struct vm_area_struct *vma = find_vma_intersection(mm, r.start, r.end);

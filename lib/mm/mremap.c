@@ -3,7 +3,8 @@
  * mremap.c - mremap: shrink, grow in place, move.
  *
  * Which of them happened is known from the address that the kernel returned.  Since 6.17 one call may
- * move a run of vmas; each then keeps its distance.  Linux counterpart: mm/mremap.c.
+ * move a run of vmas, holes and all: each is moved by itself to the same distance from the start, and
+ * only what it replaces is unmapped (not for vmas armed with userfaultfd: EFAULT).  Linux counterpart: mm/mremap.c.
  */
 #include <sys/mman.h>
 
@@ -18,6 +19,7 @@ static struct range old_range(const struct mm_plan *plan)
 	return range_of(plan->mremap.old, plan->mremap.old_len);
 }
 
+/* |--vma--|  ->  |--vma-------|, and on into the next one where they merge */
 static void grow_in_place(struct mm_plan *plan)
 {
 	u64 end = old_range(plan).end;
@@ -39,6 +41,16 @@ static void grow_in_place(struct mm_plan *plan)
 	};
 	if (!vma_merge_new_range(&plan->res, &vmg))
 		vma_set_range(vma, vma->vm_start, new_end, vma->vm_pgoff);
+}
+
+/* It was a stale fault that spoke for growth (mremap_grew_in_place): the kernel moved it, or refused. */
+static void undo_growth(struct mm_plan *plan)
+{
+	struct range growth = { old_range(plan).end, plan->mremap.old + plan->mremap.new_len };
+
+	if (plan->mremap.grown)
+		do_munmap(&plan->res, plan->mm, growth);
+	plan->mremap.grown = false;
 }
 
 /* Make the vma that `seg` of src will live in.  Source: copy_vma. */
@@ -85,6 +97,10 @@ static void move_vma(struct mm_plan *plan, struct vm_area_struct *vma, struct ra
 	struct mm_reserve *res = &plan->res;
 	struct mm_struct *mm = plan->mm;
 
+	if (plan->mremap.flags & MREMAP_FIXED) {
+		do_munmap(res, mm, to);
+		vma = vma_lookup(mm, seg.start); /* it may have been cut */
+	}
 	copy_vma(res, vma, seg.start, to);
 	move_page_tables(mm, seg.start, to.start, range_len(seg), res);
 	if (plan->mremap.flags & MREMAP_DONTUNMAP)
@@ -101,17 +117,16 @@ static void commit_mremap(struct mm_plan *plan, u64 result)
 	u64 addr = old;
 
 	BUG_ON(!page_aligned(result));
-	if (plan->mremap.flags & MREMAP_FIXED)
-		do_munmap(&plan->res, mm, range_of(result, new_len));
 	if (old_len > new_len) {
 		do_munmap(&plan->res, mm, (struct range){ old + new_len, old + old_len });
 		old_len = new_len;
 	}
 	if (result == old) {
-		if (new_len > old_len)
+		if (new_len > old_len && !plan->mremap.grown)
 			grow_in_place(plan);
 		return;
 	}
+	undo_growth(plan);
 	do {
 		struct vm_area_struct *vma = find_vma(mm, addr);
 		struct range seg, to;
@@ -129,24 +144,48 @@ static void commit_mremap(struct mm_plan *plan, u64 result)
 	} while (addr < old + old_len);
 }
 
-static const struct plan_ops mremap_ops = { commit_mremap, NULL };
+static const struct plan_ops mremap_ops = { commit_mremap, undo_growth };
+
+bool mremap_grew_in_place(struct mm_plan *plan, u64 addr)
+{
+	struct vm_area_struct *vma;
+
+	if (!plan || plan->ops != &mremap_ops || plan->mremap.grown ||
+	    plan->mremap.flags & MREMAP_FIXED || addr < old_range(plan).end ||
+	    addr >= plan->mremap.old + plan->mremap.new_len)
+		return false;
+	vma = vma_lookup(plan->mm, old_range(plan).end - 1);
+	if (!vma || !(vma->vm_flags & VM_LOCKED) || vma->vm_end != old_range(plan).end)
+		return false;
+	grow_in_place(plan);
+	plan->mremap.grown = true;
+	return true;
+}
+
+/* What is left to refuse when the vma itself allows it: the range that is cut off or carried along. */
+static int check_mremap_tail(u64 old, u64 old_len, u64 new_len)
+{
+	if (old + old_len < old || old + old_len > TASK_SIZE)
+		return -EINVAL;
+	return 0;
+}
 
 /* Source: check_mremap_params, check_prep_vma.  `old_len`, `new_len` are page aligned. */
 static int check_mremap(struct mm_struct *mm, u64 old, u64 old_len, u64 new_len, int flags,
 			u64 new_addr)
 {
+	bool to_new = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
 	struct vm_area_struct *vma;
 
 	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
 		return -EINVAL;
-	if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) && !(flags & MREMAP_MAYMOVE))
-		return -EINVAL;
-	if (flags & MREMAP_DONTUNMAP && old_len != new_len)
-		return -EINVAL;
 	if (!page_aligned(old) || !new_len || new_len > TASK_SIZE)
 		return -EINVAL;
-	if (flags & MREMAP_FIXED) {
-		if (!page_aligned(new_addr) || new_addr > TASK_SIZE - new_len)
+	if (to_new) {
+		if (!(flags & MREMAP_MAYMOVE) || !page_aligned(new_addr) ||
+		    new_addr > TASK_SIZE - new_len)
+			return -EINVAL;
+		if (flags & MREMAP_DONTUNMAP && old_len != new_len)
 			return -EINVAL;
 		if (old + old_len > new_addr && new_addr + new_len > old)
 			return -EINVAL;
@@ -156,15 +195,33 @@ static int check_mremap(struct mm_struct *mm, u64 old, u64 old_len, u64 new_len,
 		return -EFAULT;
 	if (vma->vm_flags & VM_SEALED)
 		return -EPERM;
+	if (new_len <= old_len && !to_new)
+		return check_mremap_tail(old, old_len, new_len);
 	if (!old_len && !(vma->vm_flags & (VM_SHARED | VM_MAYSHARE)))
 		return -EINVAL;
 	if (flags & MREMAP_DONTUNMAP && vma->vm_flags & (VM_DONTEXPAND | VM_PFNMAP))
 		return -EINVAL;
-	if (new_len > old_len && old_len > vma->vm_end - old)
+	/* Only a move of equal length to a given place may take several vmas along. */
+	if (u64_min(old_len, new_len) > vma->vm_end - old &&
+	    !(flags & MREMAP_FIXED && old_len == new_len))
 		return -EFAULT;
-	if (old + old_len < old || old + old_len > TASK_SIZE)
-		return -EINVAL;
-	return 0;
+	if (new_len > old_len && vma->vm_flags & (VM_DONTEXPAND | VM_PFNMAP))
+		return -EFAULT;
+	return check_mremap_tail(old, old_len, new_len);
+}
+
+/* The longest chain of any vma in r. */
+static u32 max_chain(struct mm_struct *mm, struct range r)
+{
+	struct vm_area_struct *vma = find_vma_intersection(mm, r.start, r.end);
+	u32 max = 1;
+
+	for (; vma && vma->vm_start < r.end; vma = vma->vm_next) {
+		u32 len = anon_vma_chain_len(vma);
+
+		max = len > max ? len : max;
+	}
+	return max;
 }
 
 static struct reserve_need mremap_need(struct mm_struct *mm, struct range old, u64 new_len,
@@ -173,13 +230,12 @@ static struct reserve_need mremap_need(struct mm_struct *mm, struct range old, u
 	/* the old range is cut off at its ends, and perhaps where it shrinks */
 	struct reserve_need need = need_add(range_need(mm, old), range_need(mm, old));
 	struct vm_area_struct *vma = find_vma(mm, old.start);
+	u32 fixed_chain = max_chain(mm, fixed);
 
 	need = need_add(need, range_need(mm, range_of(old.start, new_len)));
-	if (!range_empty(fixed))
-		need = need_add(need, range_need(mm, fixed));
-	do {
-		need.vmas += 1;
-		need.avcs += anon_vma_chain_len(vma) + 2;
+	do { /* each is copied, and cuts out what it replaces */
+		need.vmas += 3;
+		need.avcs += anon_vma_chain_len(vma) + 2 + 2 * fixed_chain;
 		vma = vma->vm_next;
 	} while (vma && vma->vm_start < old.end);
 	need.tables = MOVE_TABLES;

@@ -45,6 +45,7 @@ struct mm_plan {
 		struct {
 			u64 old, old_len, new_len, new_addr;
 			int flags;
+			bool grown; /* a fault has shown that it grew in place */
 		} mremap;
 		struct {
 			struct range range;
@@ -60,6 +61,12 @@ struct mm_plan {
  * mm_plan_is_ours() is true.  Pre: none is open for the mm.
  */
 struct mm_plan *plan_open(struct mm_struct *mm, const struct plan_ops *ops, struct reserve_need need);
+
+/*
+ * A fault came at addr, where no vma is.  If the open plan (may be NULL) is an mremap that would grow in place
+ * to there, then it did, and the kernel is filling locked memory inside the call: grow the vma now.
+ */
+bool mremap_grew_in_place(struct mm_plan *plan, u64 addr);
 
 static inline struct reserve_need need_add(struct reserve_need a, struct reserve_need b)
 {

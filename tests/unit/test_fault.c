@@ -110,14 +110,36 @@ static void test_write_after_fork_first_copies_second_reuses(void **state)
 	fake_mm_destroy(mm);
 }
 
-static void test_missing_on_present_pte_only_wakes(void **state)
+/* Another thread's fault brought the page: the machine has it. */
+static void test_missing_on_present_pte_machine_has_it_only_wakes(void **state)
 {
 	struct mm_struct *mm = mm_with(1, RW);
+	u64 pfn;
 
 	fault(mm, BASE, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+	pfn = pte_at(mm, BASE).pfn;
+	fake_hw.refuse = -EEXIST;
 	fault(mm, BASE, FAULT_FLAG_WRITE, FAULT_SPURIOUS);
 	assert_int_equal(fake_hw.nr_wake, 1);
-	assert_int_equal(fake_hw.nr_map_copy, 1);
+	assert_int_equal(pte_at(mm, BASE).pfn, pfn);
+	assert_int_equal(mm->world->frames.nr_used, 1);
+	fake_mm_destroy(mm);
+}
+
+/* The kernel dropped it behind our back: the machine takes a new one, and the old frame goes. */
+static void test_missing_on_present_pte_machine_lost_it_is_answered_anew(void **state)
+{
+	struct mm_struct *mm = mm_with(2, RW);
+	struct vm_fault vmf;
+
+	fault(mm, BASE, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+	fault(mm, BASE + P, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+	vmf = fault(mm, BASE, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+	assert_int_equal(vmf.handler, FH_DO_ANONYMOUS_PAGE);
+	assert_int_equal(mm->world->frames.nr_used, 2);
+	vmf = fault(mm, BASE + P, 0, FAULT_RESOLVED);
+	assert_int_equal(vmf.handler, FH_DO_ANONYMOUS_PAGE_ZERO);
+	assert_int_equal(mm->world->frames.nr_used, 1);
 	fake_mm_destroy(mm);
 }
 
@@ -149,26 +171,80 @@ static void test_wp_fault_on_writable_pte_lifts_and_is_spurious(void **state)
 	fake_mm_destroy(mm);
 }
 
-static void test_fault_nobody_may_touch_only_wakes(void **state)
+static void test_fault_where_nothing_is_managed_only_wakes(void **state)
 {
-	struct mm_struct *mm = mm_with(1, PROT_READ);
+	struct mm_struct *mm = mm_with(1, RW);
 	struct mmap_args shared = {
 		.addr = BASE + 20 * P, .len = P, .prot = RW,
 		.flags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, .unmanaged = true,
 	};
 	struct mm_plan *plan;
 
-	do_mmap(mm, BASE + 10 * P, 1, PROT_NONE);
 	assert_int_equal(mm_plan_mmap(mm, &shared, &plan), 0);
 	mm_plan_commit(plan, shared.addr);
-	fault(mm, BASE, FAULT_FLAG_WRITE, FAULT_SPURIOUS);
-	fault(mm, BASE + 10 * P, 0, FAULT_SPURIOUS);
 	fault(mm, BASE + 20 * P, FAULT_FLAG_WRITE, FAULT_SPURIOUS);
 	fault(mm, BASE + 5 * P, 0, FAULT_SPURIOUS);
 	fault(mm, BASE + 50 * P, 0, FAULT_SPURIOUS);
 	fault(mm, BASE, FAULT_FLAG_MINOR, FAULT_SPURIOUS);
-	assert_int_equal(fake_hw.nr_wake, 6);
+	assert_int_equal(fake_hw.nr_wake, 4);
 	assert_int_equal(mm->pgtables_bytes, PAGE_SIZE);
+	fake_mm_destroy(mm);
+}
+
+/* mprotect of locked memory to writable fills it inside the call, before the plan is committed. */
+static void test_write_fault_in_read_only_vma_is_answered(void **state)
+{
+	struct mm_struct *mm = mm_with(2, PROT_READ);
+	struct mm_plan *plan;
+
+	fault(mm, BASE + P, 0, FAULT_RESOLVED);
+	assert_int_equal(mm_plan_mprotect(mm, BASE, 2 * P, RW, &plan), 0);
+	fault(mm, BASE, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+	fault(mm, BASE + P, FAULT_FLAG_WRITE | FAULT_FLAG_WP, FAULT_RESOLVED);
+	mm_plan_commit(plan, 0);
+	mm_verify(mm);
+	assert_int_equal(mm->nr_anon_ptes, 2);
+	fake_mm_destroy(mm);
+}
+
+/*   |--locked--|+++grown+++|     the kernel fills the growth before mremap returns */
+static struct mm_plan *plan_growth_and_fault(struct mm_struct *mm)
+{
+	struct mm_plan *plan;
+
+	assert_int_equal(mm_plan_mlock(mm, BASE, 2 * P, 0, &plan), 0);
+	mm_plan_commit(plan, 0);
+	assert_int_equal(mm_plan_mremap(mm, BASE, 2 * P, 5 * P, MREMAP_MAYMOVE, 0, &plan), 0);
+	fault(mm, BASE + 5 * P, FAULT_FLAG_WRITE, FAULT_SPURIOUS);
+	fault(mm, BASE + 2 * P, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+	fault(mm, BASE + 4 * P, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+	return plan;
+}
+
+static void test_fault_in_growth_of_open_mremap_grows_the_vma(void **state)
+{
+	struct mm_struct *mm = mm_with(2, RW);
+
+	mm_plan_commit(plan_growth_and_fault(mm), BASE);
+	mm_verify(mm);
+	assert_int_equal(mm_map_count(mm), 1);
+	assert_int_equal(mm->total_vm, 5);
+	assert_int_equal(mm->nr_anon_ptes, 2);
+	fake_mm_destroy(mm);
+}
+
+static void test_fault_in_growth_that_did_not_happen_is_undone(void **state)
+{
+	struct mm_struct *mm = mm_with(2, RW);
+
+	mm_plan_abort(plan_growth_and_fault(mm));
+	mm_verify(mm);
+	assert_int_equal(mm->total_vm, 2);
+	mm_plan_commit(plan_growth_and_fault(mm), BASE + 100 * P);
+	mm_verify(mm);
+	assert_int_equal(mm->total_vm, 5);
+	assert_null(vma_lookup(mm, BASE));
+	assert_non_null(vma_lookup(mm, BASE + 104 * P));
 	fake_mm_destroy(mm);
 }
 
@@ -500,10 +576,15 @@ int main(void)
 		cmocka_unit_test(test_write_of_none_maps_a_new_frame),
 		cmocka_unit_test(test_write_to_zero_page_gets_own_frame),
 		cmocka_unit_test(test_write_after_fork_first_copies_second_reuses),
-		cmocka_unit_test(test_missing_on_present_pte_only_wakes),
+		cmocka_unit_test(test_missing_on_present_pte_machine_has_it_only_wakes),
+		cmocka_unit_test(
+			test_missing_on_present_pte_machine_lost_it_is_answered_anew),
 		cmocka_unit_test(test_missing_on_lazyfree_pte_is_answered_anew),
 		cmocka_unit_test(test_wp_fault_on_writable_pte_lifts_and_is_spurious),
-		cmocka_unit_test(test_fault_nobody_may_touch_only_wakes),
+		cmocka_unit_test(test_fault_where_nothing_is_managed_only_wakes),
+		cmocka_unit_test(test_write_fault_in_read_only_vma_is_answered),
+		cmocka_unit_test(test_fault_in_growth_of_open_mremap_grows_the_vma),
+		cmocka_unit_test(test_fault_in_growth_that_did_not_happen_is_undone),
 		cmocka_unit_test(test_machine_refuses_model_is_unchanged),
 		cmocka_unit_test(test_machine_has_page_already_it_is_adopted),
 		cmocka_unit_test(test_fault_around_sequential_doubles_to_the_limit),
