@@ -316,5 +316,6 @@ int front_run(const struct run_options *opt)
 		return ret;
 	}
 	serve(&f);
+	filter_free(&f.filter);
 	return conclude(&f);
 }

@@ -119,7 +119,7 @@ static void handle(struct space *space, const struct parked_fault *f)
 		BUG("SIGBUS from a private anonymous fault");
 	}
 	if (check_level >= CHECK_VERIFY)
-		mm_verify(space->mm);
+		space_verify(space);
 }
 
 static void on_pagefault(struct space *space, const struct uffd_msg *msg, u64 now)

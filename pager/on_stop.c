@@ -171,7 +171,7 @@ static void on_call_exit(struct sup *sup, struct task *t)
 		if (space->adopt)
 			space_adopt(space, zaps);
 		if (check_level >= CHECK_VERIFY)
-			mm_verify(space->mm);
+			space_verify(space);
 		if (space->resync)
 			space_resync(space);
 		if (check_level >= CHECK_AUDIT)

@@ -367,6 +367,22 @@ int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death)
 	return 0;
 }
 
+/* ---- checking ---- */
+
+/* Pages that one verification may look at for each event, on the average. */
+#define VERIFY_PAGES_AN_EVENT 256
+
+void space_verify(struct space *space)
+{
+	struct mm_world_stats s;
+
+	if (space->verify_in--)
+		return;
+	mm_world_stats(space->sup->world, &s);
+	space->verify_in = (u32)(s.resident / VERIFY_PAGES_AN_EVENT);
+	mm_verify(space->mm);
+}
+
 /* ---- the call slot ---- */
 
 void space_call_done(struct space *space)

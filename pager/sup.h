@@ -55,6 +55,7 @@ struct space {
 	bool lock_future;         /* mlockall(MCL_FUTURE): the kernel fills new mappings itself */
 	bool adopt;               /* pages were filled behind the model's back during this call */
 	bool resync;              /* the model may differ from the kernel: read maps at the next stop */
+	u32 verify_in;            /* events until the next mm_verify() */
 	u32 calls_audited;        /* for sampling the audit of very large spaces */
 };
 
@@ -178,6 +179,8 @@ void space_adopt(struct space *space, struct range r);
 void space_arm(struct space *space, struct range r, bool adopt);
 /* A descriptor of the space's /proc/PID/pagemap, kept open; or -errno. */
 int space_pagemap(struct space *space);
+/* mm_verify(), as often as its cost allows (check level 2 and above). */
+void space_verify(struct space *space);
 /* Open the call slot: retry what was parked, resume who waits. */
 void space_call_done(struct space *space);
 /* Read a stopped task's memory, filling missing pages first.  Returns 0, -EFAULT, -ESRCH. */
