@@ -24,6 +24,7 @@
 enum {
 	OPT_CHECK = 256,
 	OPT_STAT,
+	OPT_DUMP_MM,
 	OPT_PREFETCH,
 	OPT_NO_HOLD,
 };
@@ -33,6 +34,9 @@ static const struct argp_option options[] = {
 	  "Write a summary to standard error at the end: faults by kind and handler with latencies, "
 	  "processes, trapped calls, pages; =json: as JSON with stable keys", 0 },
 	{ "output", 'o', "FILE", 0, "Write the summary to FILE", 0 },
+	{ "dump-mm", OPT_DUMP_MM, "FILE", 0,
+	  "Write each process's memory to FILE (-: standard error) as it was at its exec or exit, as "
+	  "upager maps shows it", 0 },
 	{ "prefetch", OPT_PREFETCH, "on|off|PAGES", 0,
 	  "Fill ahead of sequential first touches, up to PAGES pages at a time (on: 64)", 0 },
 	{ "check", OPT_CHECK, "N", 0,
@@ -113,6 +117,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_PREFETCH:
 		opt->prefetch_pages = parse_prefetch(arg);
+		return 0;
+	case OPT_DUMP_MM:
+		opt->dump_mm = arg;
 		return 0;
 	case OPT_CHECK:
 		if (arg[0] < '0' || arg[0] > '3' || arg[1])

@@ -277,31 +277,40 @@ static char *make_answer(struct sup *sup, char *line, size_t *len, char *why, si
 	return NULL;
 }
 
+/* The whole reply, allocated.  line: the request; NULL: it was too long. */
+static char *make_reply(struct sup *sup, char *line, size_t *reply_len)
+{
+	char why[REQUEST_MAX + 64] = "request too long";
+	size_t len = 0;
+	char *text = line ? make_answer(sup, line, &len, why, sizeof(why)) : NULL;
+	char *reply = NULL;
+	FILE *out = open_memstream(&reply, reply_len);
+
+	BUG_ON(!out);
+	if (text) {
+		fprintf(out, "ok %zu\n", len);
+		fwrite(text, 1, len, out);
+	} else {
+		fprintf(out, "error %s\n", why);
+	}
+	free(text);
+	if (!fclose(out))
+		return reply;
+	free(reply);
+	return NULL;
+}
+
 static void client_answer(struct control *c, struct client *cl, char *line)
 {
-	char why[REQUEST_MAX + 64];
-	size_t len = 0;
-	char *text = line ? make_answer(c->sup, line, &len, why, sizeof(why)) : NULL;
-	int n;
+	size_t len;
 
-	if (!line)
-		snprintf(why, sizeof(why), "request too long");
-	if (text) {
-		n = asprintf(&cl->answer, "ok %zu\n", len);
-		if (n > 0) {
-			char *whole = realloc(cl->answer, (size_t)n + len);
-
-			BUG_ON(!whole);
-			memcpy(whole + n, text, len);
-			cl->answer = whole;
-		}
-		free(text);
-	} else {
-		n = asprintf(&cl->answer, "error %s\n", why);
+	cl->answer = make_reply(c->sup, line, &len);
+	if (!cl->answer) { /* no memory for it: the client sees that nothing comes */
+		client_free(c, cl);
+		return;
 	}
-	BUG_ON(n < 0);
 	cl->answered = true;
-	ring_send(&c->sup->ring, cl->fd, cl->answer, (size_t)n + len, TAG_CONTROL | cl->id);
+	ring_send(&c->sup->ring, cl->fd, cl->answer, len, TAG_CONTROL | cl->id);
 }
 
 static void on_client(struct control *c, struct client *cl, int res)

@@ -248,6 +248,7 @@ static int conclude(struct front *f)
 {
 	const struct run_shared *shared = f->shared;
 
+	control_remove(shared->control_path);
 	if (WIFSIGNALED(f->supervisor_status)) {
 		guard();
 		wait_for_prog(f);

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <sys/types.h>
 
+#include "control.h"
 #include "options.h"
 
 /* Shared by front, supervisor and PROG until its exec. */
@@ -23,6 +24,7 @@ struct run_shared {
 	int listener;   /* PROG's descriptor of its filter's listener, until its exec; -1: none */
 	int exec_errno; /* PROG's execve failed with this */
 	const char *exec_what; /* what failed: a string literal */
+	char control_path[CONTROL_PATH_MAX]; /* the run's socket; "": none */
 	struct {
 		pid_t sender;
 		u64 at_ns;

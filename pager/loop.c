@@ -17,6 +17,8 @@
 
 #include "base/check.h"
 #include "commands.h"
+#include "control.h"
+#include "dump.h"
 #include "front.h"
 #include "sc.h"
 #include "sup.h"
@@ -24,7 +26,7 @@
 #include "sys/remote.h"
 #include "sys/uffd.h"
 
-/* Ring tags; below them: a space's id. */
+/* Ring tags (3 is TAG_CONTROL, control.h); below them: a space's id. */
 #define TAG_SIGNAL (1ULL << 32)
 #define TAG_TICK   (2ULL << 32)
 
@@ -136,6 +138,8 @@ static void dispatch(struct sup *sup, const struct ring_event *ev)
 		if (!ev->more)
 			ring_poll(&sup->ring, sup->tickfd, TAG_TICK);
 		on_tick(sup);
+	} else if (tag_is_control(ev->tag)) {
+		control_event(sup, ev);
 	} else {
 		space = space_by_id(sup, (u32)ev->tag);
 		if (!space || ev->res == -ECANCELED)
@@ -257,6 +261,8 @@ static void sup_fini(struct sup *sup)
 	sc_drop_orphans(sup);
 	mm_world_destroy(sup->world);
 	ring_fini(&sup->ring);
+	control_remove(sup->shared->control_path);
+	control_close(sup->control);
 	close(sup->sigfd);
 	close(sup->tickfd);
 	if (sup->listener >= 0)
@@ -288,13 +294,19 @@ int supervise(const struct run_options *opt, struct run_shared *shared, pid_t ro
 	placement_init(&sup.placement, opt->hold);
 	stats_start(&sup.stats);
 	if (!ret)
-		ret = start_root(&sup, go_fd);
+		ret = dump_open(&sup);
 	if (ret)
 		return ret; /* the front ends PROG, which is waiting */
+	sup.control = control_open(&sup, getppid(), shared->control_path);
+	ret = start_root(&sup, go_fd);
+	if (ret)
+		return ret;
 	run_loop(&sup);
 	mm_world_stats(sup.world, &pages);
 	if (opt->stat != STAT_NONE && !shared->exec_errno)
 		ret = stats_write(&sup.stats, &pages, opt);
+	if (dump_close(&sup))
+		ret = EXIT_UPAGER;
 	sup_fini(&sup);
 	return sup.failed ? EXIT_UPAGER : ret;
 }

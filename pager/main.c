@@ -12,6 +12,7 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{ "run", cmd_run, "run a program under the pager" },
+	{ "maps", cmd_maps, "show the memory of a run in progress, as the pager's model has it" },
 	{ "doctor", cmd_doctor, "say what this machine allows, and what to change" },
 };
 

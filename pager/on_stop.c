@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 
 #include "base/check.h"
+#include "dump.h"
 #include "front.h"
 #include "sc.h"
 #include "sup.h"
@@ -197,11 +198,13 @@ static void on_exec_exit(struct sup *sup, struct task *t)
 
 /* ---- births and deaths ---- */
 
-static void drop_space(struct sup *sup, struct task *t)
+/* `why`: "exit" or "exec", for --dump-mm. */
+static void drop_space(struct sup *sup, struct task *t, const char *why)
 {
 	if (!t->space)
 		return;
 	sc_abandon(sup, t);
+	dump_last_use(sup, t, why);
 	/* /proc/PID of the space must be that of a process that still uses it. */
 	if (t->space->pid == t->tid) {
 		struct task *other = task_of_space(sup, t->space, t);
@@ -216,7 +219,7 @@ static void drop_space(struct sup *sup, struct task *t)
 static void on_end(struct sup *sup, struct task *t)
 {
 	placement_forget(sup, t);
-	drop_space(sup, t);
+	drop_space(sup, t, "exit");
 	task_free(sup, t);
 }
 
@@ -231,7 +234,7 @@ static void on_exec(struct sup *sup, struct task *t, pid_t former)
 		if (caller)
 			on_end(sup, caller);
 	}
-	drop_space(sup, t);
+	drop_space(sup, t, "exec");
 	t->tgid = t->tid;
 	t->clear_tid = 0;
 	if (t->pidfd < 0)

@@ -21,6 +21,7 @@ struct run_options {
 	enum check_level check;
 	enum stat_format stat;
 	const char *output;   /* file for the summary; NULL: stderr */
+	const char *dump_mm;  /* file for each mm at its end; "-": stderr; NULL: none */
 	u32 prefetch_pages;   /* fault-around for sequential first touches; 1: off */
 	bool hold;            /* placement may hold a thread on our CPU */
 };

@@ -7,10 +7,12 @@
  * /proc/PID/maps.
  */
 #include <errno.h>
+#include <limits.h>
 #include <linux/mman.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "sc.h"
@@ -82,13 +84,16 @@ static void commit_or_refused(struct task *t, long result, bool partial)
 /* The file behind descriptor `fd` of the caller; NULL when it is not open. */
 static struct vm_file *file_of_fd(struct sup *sup, pid_t tid, int fd)
 {
-	char path[48];
+	char path[48], name[PATH_MAX];
 	struct stat st;
+	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", tid, fd);
 	if (stat(path, &st))
 		return NULL;
-	return vm_file_get(sup->world, (struct vm_file_id){ st.st_dev, st.st_ino }, "");
+	n = readlink(path, name, sizeof(name) - 1);
+	name[n < 0 ? 0 : n] = '\0';
+	return vm_file_get(sup->world, (struct vm_file_id){ st.st_dev, st.st_ino }, name);
 }
 
 static bool mmap_is_managed(u64 flags)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "mm/mm_query.h"
 #include "sc.h"
 #include "sup.h"
 #include "sys/notify.h"
@@ -327,9 +328,12 @@ static u64 find_vdso(const struct maps *m)
 static void set_layout(struct space *space)
 {
 	struct proc_stat_mm st;
+	u64 auxv[MM_AUXV_MAX];
+	s64 n = proc_auxv(space->pid, auxv, ARRAY_SIZE(auxv));
 
-	if (proc_stat_mm(space->pid, &st))
+	if (n < 0 || proc_stat_mm(space->pid, &st))
 		return;
+	mm_set_auxv(space->mm, auxv, (size_t)n);
 	mm_set_layout(space->mm, &(struct mm_layout){
 		.start_code = st.start_code, .end_code = st.end_code,
 		.start_data = st.start_data, .end_data = st.end_data,

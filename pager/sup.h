@@ -23,6 +23,7 @@
 #include "sys/ring.h"
 #include "sys/tracee.h"
 
+struct control;
 struct sc_row;
 struct run_shared;
 
@@ -120,6 +121,8 @@ struct sup {
 	u64 secret;               /* last argument of calls we inject (sc_seccomp.c) */
 	u64 vdso_site;            /* offset of a syscall instruction in the vdso; 0: none */
 	struct placement placement;
+	struct control *control;  /* control.c; NULL: no socket could be had */
+	FILE *dump;               /* --dump-mm; NULL: none */
 	struct stats stats;
 	struct maps maps;         /* scratch */
 	struct vma_desc *descs;   /* scratch */

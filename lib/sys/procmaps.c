@@ -218,6 +218,18 @@ int proc_stat_mm(pid_t pid, struct proc_stat_mm *out)
 	return 0;
 }
 
+s64 proc_auxv(pid_t pid, u64 *values, size_t nr)
+{
+	int fd = open_proc(pid, "auxv");
+	ssize_t n;
+
+	if (fd < 0)
+		return -ESRCH;
+	n = read(fd, values, nr * sizeof(*values));
+	close(fd);
+	return n < 0 ? -ESRCH : n / (ssize_t)sizeof(*values);
+}
+
 int proc_task_cpu(pid_t tid)
 {
 	char buf[2048];
@@ -251,13 +263,24 @@ pid_t proc_ppid(pid_t tid)
 	return p ? atoi(p) : -ESRCH;
 }
 
-pid_t proc_tgid(pid_t tid)
+/* The number behind `key` ("\nName:") of a status file, or -ESRCH. */
+static pid_t status_field(pid_t tid, const char *key)
 {
 	char buf[2048];
 	const char *p;
 
 	if (slurp(tid, "status", buf, sizeof(buf)) < 0)
 		return -ESRCH;
-	p = strstr(buf, "\nTgid:");
-	return p ? atoi(p + 6) : -ESRCH;
+	p = strstr(buf, key);
+	return p ? atoi(p + strlen(key)) : -ESRCH;
+}
+
+pid_t proc_tgid(pid_t tid)
+{
+	return status_field(tid, "\nTgid:");
+}
+
+pid_t proc_tracer(pid_t tid)
+{
+	return status_field(tid, "\nTracerPid:");
 }

@@ -61,12 +61,17 @@ struct proc_stat_mm {
 };
 int must_check proc_stat_mm(pid_t pid, struct proc_stat_mm *out);
 
+/* The auxiliary vector: up to nr values, pairs of (AT_*, value).  Returns how many, or -ESRCH. */
+s64 proc_auxv(pid_t pid, u64 *values, size_t nr);
+
 /* The CPU a task last ran on (field 39), or -ESRCH. */
 int proc_task_cpu(pid_t tid);
 /* It has not yet given up its address space: it exists and is no zombie. */
 bool proc_task_alive(pid_t tid);
 /* The parent process of `tid` (field 4), or -ESRCH. */
 pid_t proc_ppid(pid_t tid);
+/* Who traces `tid` (TracerPid:), 0: nobody; or -ESRCH. */
+pid_t proc_tracer(pid_t tid);
 /* The thread group of `tid` (Tgid:), or -ESRCH. */
 pid_t proc_tgid(pid_t tid);
 

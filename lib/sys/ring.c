@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "base/check.h"
 
@@ -31,15 +32,20 @@ void ring_fini(struct ring *ring)
 	io_uring_queue_exit(&ring->uring);
 }
 
+static void ring_submit(struct ring *ring)
+{
+	int ret = io_uring_submit(&ring->uring);
+
+	if (ret < 0)
+		BUG("io_uring_submit: error %d", -ret);
+}
+
 static struct io_uring_sqe *ring_sqe(struct ring *ring)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
 
 	if (!sqe) {
-		int ret = io_uring_submit(&ring->uring);
-
-		if (ret < 0)
-			BUG("io_uring_submit: error %d", -ret);
+		ring_submit(ring);
 		sqe = io_uring_get_sqe(&ring->uring);
 		BUG_ON(!sqe);
 	}
@@ -60,6 +66,44 @@ void ring_unpoll(struct ring *ring, u64 tag)
 
 	io_uring_prep_poll_remove(sqe, tag);
 	io_uring_sqe_set_data64(sqe, TAG_IGNORE);
+}
+
+static const struct __kernel_timespec peer_limit = { .tv_sec = RING_PEER_SECONDS };
+
+/* Two entries that are submitted together: the first is cancelled when time is up. */
+static struct io_uring_sqe *limited_sqe(struct ring *ring, struct io_uring_sqe **limit)
+{
+	struct io_uring_sqe *sqe;
+
+	if (io_uring_sq_space_left(&ring->uring) < 2)
+		ring_submit(ring);
+	sqe = ring_sqe(ring);
+	*limit = ring_sqe(ring);
+	return sqe;
+}
+
+static void link_limit(struct io_uring_sqe *sqe, struct io_uring_sqe *limit, u64 tag)
+{
+	sqe->flags |= IOSQE_IO_LINK;
+	io_uring_sqe_set_data64(sqe, tag);
+	io_uring_prep_link_timeout(limit, (struct __kernel_timespec *)&peer_limit, 0);
+	io_uring_sqe_set_data64(limit, TAG_IGNORE);
+}
+
+void ring_recv(struct ring *ring, int fd, void *buf, size_t len, u64 tag)
+{
+	struct io_uring_sqe *limit, *sqe = limited_sqe(ring, &limit);
+
+	io_uring_prep_recv(sqe, fd, buf, len, 0);
+	link_limit(sqe, limit, tag);
+}
+
+void ring_send(struct ring *ring, int fd, const void *buf, size_t len, u64 tag)
+{
+	struct io_uring_sqe *limit, *sqe = limited_sqe(ring, &limit);
+
+	io_uring_prep_send(sqe, fd, buf, len, MSG_WAITALL | MSG_NOSIGNAL);
+	link_limit(sqe, limit, tag);
 }
 
 static int ring_collect(struct ring *ring, struct ring_event *ev, int max)

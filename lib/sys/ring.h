@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ring.h - the supervisor's one wait: an io_uring that polls descriptors (and, later, carries I/O).
+ * ring.h - the supervisor's one wait: an io_uring that polls descriptors and carries I/O.
  *
  * A source is named by a 64-bit tag of the caller's.  Polls are multishot: one completion per wake-up
  * of the descriptor, edge-triggered, so the reader must read until the descriptor is empty or a
@@ -20,7 +20,7 @@ struct ring {
 /* One completion. */
 struct ring_event {
 	u64 tag;
-	int res;   /* poll: the poll mask; negative errno: the poll ended */
+	int res;   /* poll: the poll mask; negative errno: the poll ended; recv, send: bytes or -errno */
 	bool more; /* false: a multishot poll is over and must be armed again */
 };
 
@@ -32,6 +32,16 @@ void ring_fini(struct ring *ring);
 void ring_poll(struct ring *ring, int fd, u64 tag);
 /* End the poll that was armed with `tag`, before its descriptor is closed. */
 void ring_unpoll(struct ring *ring, u64 tag);
+
+/* A peer that takes longer than this for one ring_recv() or ring_send() is given up: -ECANCELED. */
+#define RING_PEER_SECONDS 10
+
+/*
+ * Receive what there is, or send all of it, on a socket; one completion with `tag`.
+ * Pre: buf stays until the completion.
+ */
+void ring_recv(struct ring *ring, int fd, void *buf, size_t len, u64 tag);
+void ring_send(struct ring *ring, int fd, const void *buf, size_t len, u64 tag);
 
 /*
  * Submit what is queued and wait for at least one completion, at most timeout_ns (0: do not wait,
