@@ -5,11 +5,13 @@
  *	runone [-t SECONDS] [-o STDOUT] [-e STDERR] [-i STDIN] [-p PIDFILE] -s STATUS -- PROG [ARG…]
  *
  * PROG gets the descriptors 0 to 2 and no others; PIDFILE gets its pid. The file STATUS gets one
- * line: "exit N", "signal N" or "timeout", and after it one line "survivor PID NAME" for each
- * process of the run that still lives two seconds after PROG is gone. Being a child subreaper,
- * runone inherits whatever the run leaves behind, so that no process escapes by changing its
- * session; before it exits it kills what is left, on a time-out everything. It ends with status 0
- * when PROG ended by itself and left nothing, else 1 (2: misuse).
+ * line: "exit N", "signal N" or "timeout"; after it one line "survivor PID NAME" for each process
+ * of the run that still lives two seconds after PROG is gone, and one "left NAME" for each file in
+ * /dev/shm. Being a child subreaper, runone inherits whatever the run leaves behind, so that no
+ * process escapes by changing its session; before it exits it kills what is left, on a time-out
+ * everything. As root it gives the run a /dev/shm of its own, for the machine's is everybody's;
+ * without root that check is not made. It ends with status 0 when PROG ended by itself and left
+ * nothing, else 1 (2: misuse).
  *
  * Used by run-e2e.sh, real.sh, badinput.sh and kill.sh; built statically, to run in an initramfs
  * whose shell has neither setsid nor a timeout that kills groups.
@@ -22,6 +24,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -165,8 +169,34 @@ static void redirect(int fd, const char *path, int flags)
 	close(file);
 }
 
+/* A mount namespace with an empty /dev/shm. Returns whether that was permitted. */
+static bool own_shm(void)
+{
+	return !unshare(CLONE_NEWNS) && !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	       !mount("runone", "/dev/shm", "tmpfs", 0, NULL);
+}
+
+/* Name every file in /dev/shm. Returns how many there are. */
+static int name_left_files(FILE *f)
+{
+	DIR *dir = opendir("/dev/shm");
+	struct dirent *de;
+	int n = 0;
+
+	while (dir && (de = readdir(dir))) {
+		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, ".."))
+			continue;
+		fprintf(f, "left %s\n", de->d_name);
+		n++;
+	}
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
 struct options {
 	int timeout_s;
+	bool own_shm;
 	const char *in, *out, *err, *status, *pidfile;
 };
 
@@ -229,6 +259,8 @@ static int watch(const struct options *o, pid_t pid)
 		reap(0, &st);
 	}
 	left = ended ? for_each_descendant(name_survivor, f) : 0;
+	if (o->own_shm)
+		left += name_left_files(f);
 	fclose(f);
 	kill_all();
 	return ended && !left ? 0 : 1;
@@ -257,5 +289,6 @@ int main(int argc, char **argv)
 	}
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		die("PR_SET_CHILD_SUBREAPER");
+	o.own_shm = own_shm();
 	return watch(&o, start(&o, argv + optind));
 }
