@@ -121,7 +121,7 @@ core_pattern()
 
 run_kernels()
 {
-	stage kernels 700 tests/kernels.sh
+	stage kernels 1100 tests/kernels.sh
 	local status=$? line
 	line=$(grep '^kernels: ' "$log/kernels.log" | tail -n 1)
 	if [[ $line =~ ([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped ]]; then
