@@ -104,15 +104,26 @@ static void on_tick(struct sup *sup)
 
 /* ---- dispatch ---- */
 
+#define STOP_BATCH 256
+
+/*
+ * Collect every stop that there is before the first is answered: waitpid() prefers some tasks to others,
+ * and those, resumed at once, could keep the rest from ever being served.
+ */
 static void drain_stops(struct sup *sup)
 {
-	for (;;) {
-		struct tracee_stop s = tracee_next();
+	struct tracee_stop batch[STOP_BATCH];
+	int n;
 
-		if (s.event == TE_NONE || s.event == TE_NO_TASKS)
-			return;
-		on_stop(sup, s);
-	}
+	do {
+		for (n = 0; n < STOP_BATCH; n++) {
+			batch[n] = tracee_next();
+			if (batch[n].event == TE_NONE || batch[n].event == TE_NO_TASKS)
+				break;
+		}
+		for (int i = 0; i < n; i++)
+			on_stop(sup, batch[i]);
+	} while (n == STOP_BATCH);
 }
 
 static void on_signal(struct sup *sup)
