@@ -124,5 +124,7 @@ struct vm_area_struct *mmap_region(struct mm_reserve *res, struct mm_struct *mm,
 struct reserve_need range_need(struct mm_struct *mm, struct range r);
 /* Has r a hole, or does it lie outside of any vma? */
 bool range_has_hole(struct mm_struct *mm, struct range r);
+/* Does a vma in r forbid that it is unmapped or changed (mseal)? */
+bool range_is_sealed(struct mm_struct *mm, struct range r);
 
 #endif /* UPAGER_MM_H */

@@ -142,7 +142,7 @@ static u64 mmap_vm_flags(const struct mm_struct *mm, const struct mmap_args *a)
 	return f;
 }
 
-static bool range_is_sealed(struct mm_struct *mm, struct range r)
+bool range_is_sealed(struct mm_struct *mm, struct range r)
 {
 	struct vm_area_struct *vma = find_vma_intersection(mm, r.start, r.end);
 
@@ -184,6 +184,8 @@ static int check_mmap(struct mm_struct *mm, const struct mmap_args *a, u64 len)
 		return -EOVERFLOW;
 	if (mm->map_count > mm->world->config.max_map_count || len > TASK_SIZE)
 		return -ENOMEM;
+	if (fixed && a->addr >= -4095UL)
+		return (int)a->addr; /* __get_unmapped_area takes such an address for an errno */
 	if (fixed && a->addr > TASK_SIZE - len)
 		return -ENOMEM;
 	if (fixed && !page_aligned(a->addr))

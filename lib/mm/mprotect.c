@@ -261,6 +261,8 @@ int mm_plan_mprotect(struct mm_struct *mm, u64 addr, u64 len, int prot, struct m
 			return -EINVAL;
 		r.start = vma->vm_start;
 	}
+	if (len && prot & PROT_GROWSUP) /* x86 has no such mapping */
+		return vma_lookup(mm, r.start) ? -EINVAL : -ENOMEM;
 	c.arg |= prot & PROT_READ ? VM_READ : 0;
 	c.arg |= prot & PROT_WRITE ? VM_WRITE : 0;
 	c.arg |= prot & PROT_EXEC ? VM_EXEC : 0;

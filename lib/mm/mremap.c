@@ -163,11 +163,24 @@ bool mremap_grew_in_place(struct mm_plan *plan, u64 addr)
 }
 
 /* What is left to refuse when the vma itself allows it: the range that is cut off or carried along. */
-static int check_mremap_tail(u64 old, u64 old_len, u64 new_len)
+static int check_mremap_tail(struct mm_struct *mm, u64 old, u64 old_len, u64 new_len)
 {
-	if (old + old_len < old || old + old_len > TASK_SIZE)
+	u64 end = old + old_len;
+
+	if (new_len >= old_len)
+		return 0;
+	if (end < old || end > TASK_SIZE)
 		return -EINVAL;
-	return 0;
+	return range_is_sealed(mm, (struct range){ old + new_len, end }) ? -EPERM : 0;
+}
+
+/* Can [old, old + old_len) grow where it is?  Source: vrm_can_expand_in_place. */
+static bool vma_expandable(const struct vm_area_struct *vma, u64 old, u64 old_len, u64 new_len)
+{
+	u64 end = old + new_len;
+
+	return vma->vm_end == old + old_len && end > old && end <= TASK_SIZE &&
+	       (!vma->vm_next || end <= vma->vm_next->vm_start);
 }
 
 /* Source: check_mremap_params, check_prep_vma.  `old_len`, `new_len` are page aligned. */
@@ -196,7 +209,7 @@ static int check_mremap(struct mm_struct *mm, u64 old, u64 old_len, u64 new_len,
 	if (vma->vm_flags & VM_SEALED)
 		return -EPERM;
 	if (new_len <= old_len && !to_new)
-		return check_mremap_tail(old, old_len, new_len);
+		return check_mremap_tail(mm, old, old_len, new_len);
 	if (!old_len && !(vma->vm_flags & (VM_SHARED | VM_MAYSHARE)))
 		return -EINVAL;
 	if (flags & MREMAP_DONTUNMAP && vma->vm_flags & (VM_DONTEXPAND | VM_PFNMAP))
@@ -207,7 +220,11 @@ static int check_mremap(struct mm_struct *mm, u64 old, u64 old_len, u64 new_len,
 		return -EFAULT;
 	if (new_len > old_len && vma->vm_flags & (VM_DONTEXPAND | VM_PFNMAP))
 		return -EFAULT;
-	return check_mremap_tail(old, old_len, new_len);
+	if (new_len > old_len && !(flags & MREMAP_MAYMOVE) && !vma_expandable(vma, old, old_len, new_len))
+		return -ENOMEM;
+	if (flags & MREMAP_FIXED && range_is_sealed(mm, range_of(new_addr, new_len)))
+		return -EPERM;
+	return check_mremap_tail(mm, old, old_len, new_len);
 }
 
 /* The longest chain of any vma in r. */
