@@ -532,6 +532,8 @@ s64 sim_sys_mremap(struct sim_space *s, u64 old, u64 old_len, u64 new_len, int f
 	err = mremap_check_vma(s, old, old_len, new_len, flags);
 	if (err)
 		return err;
+	if (new_len < old_len && (old + old_len < old || old + old_len > TASK_SIZE))
+		return -EINVAL;
 	if (flags & MREMAP_FIXED && out_of_window(new_addr, new_len))
 		return -ENOMEM;
 	if (new_len < old_len) {
@@ -539,8 +541,6 @@ s64 sim_sys_mremap(struct sim_space *s, u64 old, u64 old_len, u64 new_len, int f
 
 		if (flags & MREMAP_FIXED && any_sealed(s, range_of(new_addr, new_len)))
 			return -EPERM;
-		if (tail.end < tail.start || tail.end > TASK_SIZE)
-			return -EINVAL;
 		if (any_sealed(s, tail))
 			return -EPERM;
 		unmap_range(s, tail);

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * layouts.c - small worlds, exhaustively: three slots of two pages side by side, each of every kind, and on
+ * them every call over every range of pages.
+ *
+ *      page  3   4   5   6   7   8   9   10
+ *          |   | slot 0| slot 1| slot 2|   |
+ */
+#include <sys/mman.h>
+
+#include "diff.h"
+
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+#define FIRST 4u
+#define SLOTS 3u
+#define SLOT_PAGES 2u
+#define END (FIRST + SLOTS * SLOT_PAGES)
+#define ELSEWHERE 40u /* where the moved-in come from */
+
+#define RW (PROT_READ | PROT_WRITE)
+#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
+
+enum kind {
+	K_HOLE,
+	K_NONE,      /* PROT_NONE */
+	K_R,
+	K_RW,
+	K_RW_WRITTEN,
+	K_R_READ,    /* the zero page: no anon_vma */
+	K_MOVED,     /* RW, written elsewhere, moved in: another page offset */
+	K_OWN,       /* RW, written when nothing beside it was like it: an anon_vma of its own */
+	K_DONTFORK,  /* RW, written, MADV_DONTFORK */
+	NR_KINDS,
+};
+
+static struct step mmap_step(u32 page, u32 pages, int prot, int flags)
+{
+	return (struct step){ .call = C_MMAP, .addr = AT(page), .len = PAGES(pages), .prot = prot,
+			      .flags = flags | MAP_FIXED };
+}
+
+static struct step on(enum call call, u32 page, u32 pages, int prot)
+{
+	return (struct step){ .call = call, .addr = AT(page), .len = PAGES(pages), .prot = prot };
+}
+
+static struct step mremap_step(u32 page, u32 pages, u32 new_pages, int flags, u32 to)
+{
+	return (struct step){ .call = C_MREMAP, .addr = AT(page), .len = PAGES(pages),
+			      .len2 = PAGES(new_pages), .flags = flags,
+			      .addr2 = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) ? AT(to) : 0 };
+}
+
+static void add_slot(struct test_case *c, u32 slot, enum kind kind)
+{
+	u32 at = FIRST + slot * SLOT_PAGES;
+
+	switch (kind) {
+	case K_HOLE:
+		break;
+	case K_NONE:
+		case_add(c, mmap_step(at, SLOT_PAGES, PROT_NONE, ANON));
+		break;
+	case K_R:
+	case K_R_READ:
+		case_add(c, mmap_step(at, SLOT_PAGES, PROT_READ, ANON));
+		if (kind == K_R_READ)
+			case_add(c, on(C_READ, at, 0, 0));
+		break;
+	case K_RW:
+	case K_RW_WRITTEN:
+		case_add(c, mmap_step(at, SLOT_PAGES, RW, ANON));
+		if (kind == K_RW_WRITTEN)
+			case_add(c, on(C_WRITE, at + 1, 0, 0));
+		break;
+	case K_MOVED:
+		case_add(c, mmap_step(ELSEWHERE, SLOT_PAGES, RW, ANON));
+		case_add(c, on(C_WRITE, ELSEWHERE, 0, 0));
+		case_add(c, mremap_step(ELSEWHERE, SLOT_PAGES, SLOT_PAGES, MREMAP_MAYMOVE | MREMAP_FIXED,
+					at));
+		break;
+	case K_OWN:
+		case_add(c, mmap_step(at, SLOT_PAGES, RW, ANON));
+		case_add(c, on(C_MADVISE, at, SLOT_PAGES, MADV_DONTDUMP));
+		case_add(c, on(C_WRITE, at, 0, 0));
+		case_add(c, on(C_MADVISE, at, SLOT_PAGES, MADV_DODUMP));
+		break;
+	case K_DONTFORK:
+		case_add(c, mmap_step(at, SLOT_PAGES, RW, ANON));
+		case_add(c, on(C_MADVISE, at, SLOT_PAGES, MADV_DONTFORK));
+		case_add(c, on(C_WRITE, at, 0, 0));
+		break;
+	case NR_KINDS:
+		break;
+	}
+}
+
+/* The setup with one call more. */
+static void with(const struct test_case *setup, struct step s)
+{
+	struct test_case c = *setup;
+
+	case_add(&c, s);
+	diff_case(&c);
+}
+
+/* Every call that takes a range, over [from, to). */
+static void calls_on_range(const struct test_case *setup, u32 from, u32 to)
+{
+	static const int prots[] = { PROT_NONE, PROT_READ, RW };
+	static const int advices[] = { MADV_DONTNEED, MADV_DONTFORK, MADV_DOFORK, MADV_WIPEONFORK,
+				       MADV_SEQUENTIAL, MADV_FREE, MADV_DONTDUMP };
+	u32 n = to - from;
+
+	with(setup, on(C_MUNMAP, from, n, 0));
+	for (u32 i = 0; i < ARRAY_SIZE(prots); i++) {
+		with(setup, on(C_MPROTECT, from, n, prots[i]));
+		with(setup, mmap_step(from, n, prots[i], ANON));
+	}
+	with(setup, mmap_step(from, n, RW, ANON | MAP_FIXED_NOREPLACE));
+	with(setup, mmap_step(from, n, RW, ANON | MAP_POPULATE));
+	for (u32 i = 0; i < ARRAY_SIZE(advices); i++)
+		with(setup, on(C_MADVISE, from, n, advices[i]));
+	with(setup, on(C_MLOCK, from, n, 0));
+	with(setup, on(C_MLOCK, from, n, MLOCK_ONFAULT));
+	with(setup, on(C_MUNLOCK, from, n, 0));
+	with(setup, mremap_step(from, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, 20));
+	with(setup, mremap_step(from, n, n, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, 20));
+	with(setup, mremap_step(from, n, n + 1, 0, 0));
+	with(setup, mremap_step(from, n, n + 1, MREMAP_MAYMOVE, 0));
+	if (n > 1)
+		with(setup, mremap_step(from, n, n - 1, 0, 0));
+}
+
+static void build(struct test_case *c, u32 kinds)
+{
+	*c = (struct test_case){ 0 };
+	for (u32 slot = 0; slot < SLOTS; slot++, kinds /= NR_KINDS)
+		add_slot(c, slot, kinds % NR_KINDS);
+}
+
+void cases_layouts(u32 part, u32 parts)
+{
+	struct test_case c;
+
+	for (u32 kinds = part; kinds < NR_KINDS * NR_KINDS * NR_KINDS; kinds += parts) {
+		build(&c, kinds);
+		for (u32 from = FIRST - 1; from < END; from++) {
+			for (u32 to = from + 1; to <= END + 1; to++)
+				calls_on_range(&c, from, to);
+		}
+	}
+}
+
+/* Two changes in a row: what the first left decides where the second merges. */
+void cases_mremap(u32 part, u32 parts)
+{
+	static const int flags[] = { MREMAP_MAYMOVE | MREMAP_FIXED,
+				     MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP };
+	struct test_case c, moved;
+
+	for (u32 kinds = part; kinds < NR_KINDS * NR_KINDS * NR_KINDS; kinds += parts) {
+		build(&c, kinds);
+		for (u32 from = FIRST; from < END; from++) {
+			for (u32 to = from + 1; to <= END; to += 1) {
+				u32 n = to - from;
+
+				for (u32 i = 0; i < ARRAY_SIZE(flags); i++) {
+					/* over and beside itself */
+					for (u32 dst = FIRST - 2; dst <= END; dst += 2)
+						with(&c, mremap_step(from, n, n, flags[i], dst));
+					/* away and back again */
+					moved = c;
+					case_add(&moved, mremap_step(from, n, n, flags[i], 20));
+					with(&moved, mremap_step(20, n, n, flags[0], from));
+				}
+				for (u32 more = 1; more < 4; more++)
+					with(&c, mremap_step(from, n, n + more, flags[0], 20));
+				if (n > 1)
+					with(&c, mremap_step(from, n, n - 1, flags[0], FIRST - 3));
+			}
+		}
+	}
+}
+
+void cases_forked(void)
+{
+	struct test_case c;
+
+	for (u32 kinds = 0; kinds < NR_KINDS * NR_KINDS * NR_KINDS; kinds++) {
+		build(&c, kinds);
+		case_add(&c, (struct step){ .call = C_FORK });
+		/* one change a layout and kind of call: forks are slow */
+		switch (kinds % 4) {
+		case 0:
+			with(&c, on(C_MPROTECT, FIRST, SLOTS * SLOT_PAGES, PROT_READ));
+			with(&c, on(C_MPROTECT, FIRST + 1, 3, RW));
+			break;
+		case 1:
+			with(&c, on(C_MADVISE, FIRST, SLOTS * SLOT_PAGES, MADV_DOFORK));
+			with(&c, mremap_step(FIRST + 2, 2, 2, MREMAP_MAYMOVE | MREMAP_FIXED, FIRST + 6));
+			break;
+		case 2:
+			case_add(&c, on(C_WRITE, FIRST + 2, 0, 0));
+			with(&c, on(C_MPROTECT, FIRST, SLOTS * SLOT_PAGES, RW));
+			with(&c, mmap_step(FIRST + 2, 2, RW, ANON));
+			break;
+		case 3:
+			with(&c, on(C_MUNMAP, FIRST + 1, 4, 0));
+			with(&c, mmap_step(FIRST + 6, 2, RW, ANON));
+			break;
+		}
+	}
+}
