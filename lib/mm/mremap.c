@@ -96,17 +96,21 @@ static void move_vma(struct mm_plan *plan, struct vm_area_struct *vma, struct ra
 {
 	struct mm_reserve *res = &plan->res;
 	struct mm_struct *mm = plan->mm;
+	u64 hiwater_vm;
 
 	if (plan->mremap.flags & MREMAP_FIXED) {
 		do_munmap(res, mm, to);
 		vma = vma_lookup(mm, seg.start); /* it may have been cut */
 	}
+	hiwater_vm = mm->hiwater_vm;
 	copy_vma(res, vma, seg.start, to);
 	move_page_tables(mm, seg.start, to.start, range_len(seg), res);
 	if (plan->mremap.flags & MREMAP_DONTUNMAP)
 		leave_empty(res, mm, seg);
 	else if (!range_empty(seg))
 		do_munmap(res, mm, seg);
+	/* That both were there at once does not count.  Source: move_vma. */
+	mm->hiwater_vm = u64_max(hiwater_vm, mm->total_vm);
 }
 
 static void commit_mremap(struct mm_plan *plan, u64 result)
