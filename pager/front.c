@@ -34,6 +34,7 @@ struct front {
 	pid_t prog, supervisor;
 	int prog_status, supervisor_status;
 	bool prog_ended, supervisor_ended;
+	bool prog_continued; /* since we last stopped with it */
 	int prog_stopped; /* the signal that stopped it; 0: it runs */
 };
 
@@ -142,6 +143,7 @@ static void reap(struct front *f)
 			f->prog_stopped = WSTOPSIG(status);
 		} else if (pid == f->prog && WIFCONTINUED(status)) {
 			f->prog_stopped = 0;
+			f->prog_continued = true;
 		} else if (pid == f->prog) {
 			f->prog_status = status;
 			f->prog_ended = true;
@@ -169,12 +171,17 @@ static void take_signal(int sig)
 /* PROG was stopped by job control: so are we, by the same signal, for the shell to see. */
 static void stop_with_prog(struct front *f)
 {
+	f->prog_continued = false;
 	take_signal(f->prog_stopped);
-	/* Continued.  Usually by a signal to the whole group; if only we were meant, so is PROG. */
+	/*
+	 * Continued.  Usually by a signal to the whole group; if only we were meant, so is PROG.  (It may
+	 * also have been continued and be stopped again already: then we stop again, too.)
+	 */
 	usleep(20000);
 	reap(f);
-	if (f->prog_stopped)
-		(void)kill(f->prog, SIGCONT);
+	if (f->prog_continued || !f->prog_stopped)
+		return;
+	(void)kill(f->prog, SIGCONT);
 	f->prog_stopped = 0;
 }
 

@@ -70,6 +70,18 @@ void placement_release_all(struct sup *sup)
 		placement_release(sup, t);
 }
 
+void placement_freeze(struct sup *sup)
+{
+	sup->placement.frozen++;
+	placement_release_all(sup);
+}
+
+void placement_thaw(struct sup *sup)
+{
+	BUG_ON(!sup->placement.frozen);
+	sup->placement.frozen--;
+}
+
 /* Another held thread is as busy with us as `t`. */
 static bool has_company(struct placement *p, const struct task *t, u64 now)
 {
@@ -157,7 +169,7 @@ void placement_event(struct sup *sup, struct task *t, u64 now)
 		}
 		return;
 	}
-	if (pl->streak < FREE_EVENTS)
+	if (pl->streak < FREE_EVENTS || p->frozen)
 		return;
 	if (pl->gap_ns > SHARE_GAP_NS + p->free_ns && has_company(p, t, now))
 		return;
@@ -175,11 +187,24 @@ bool placement_tick(struct sup *sup, u64 now)
 	return !list_empty(&p->held);
 }
 
+void placement_making(struct sup *sup, struct task *t)
+{
+	t->placed.making = is_held(t);
+	t->placed.making_own = t->placed.own;
+}
+
 void placement_inherit(struct sup *sup, struct task *parent, struct task *child)
 {
-	if (!is_held(parent))
-		return;
-	child->placed = parent->placed;
-	list_init(&child->placed.held_link);
-	list_add_tail(&child->placed.held_link, &sup->placement.held);
+	bool was_held = parent->placed.making;
+
+	parent->placed.making = false;
+	if (is_held(parent)) {
+		child->placed = parent->placed;
+		list_init(&child->placed.held_link);
+		list_add_tail(&child->placed.held_link, &sup->placement.held);
+	} else if (was_held) {
+		/* Released meanwhile, when the child may have had the pinned mask already. */
+		(void)sched_setaffinity(child->tid, sizeof(parent->placed.making_own),
+					&parent->placed.making_own);
+	}
 }

@@ -37,10 +37,13 @@ struct placed {
 	u64 last_ns;                /* its last fault or trap */
 	u32 gap_ns;                 /* smoothed time between two of them */
 	u32 streak;                 /* events in the current burst */
+	bool making;                /* it was held when it began to make a task, */
+	cpu_set_t making_own;       /* and this was its own mask */
 };
 
 struct placement {
 	bool enabled;
+	u32 frozen;            /* calls in the kernel that look at or set masks: nobody is held anew */
 	int cpu;               /* where we are pinned; -1: free */
 	struct list_head held; /* struct task, by placed.held_link */
 	cpu_set_t all;         /* our own mask when free */
@@ -60,7 +63,15 @@ void placement_release(struct sup *sup, struct task *t);
 void placement_release_all(struct sup *sup);
 /* `t` is dead: forget it. */
 void placement_forget(struct sup *sup, struct task *t);
-/* `parent` made `child`, which has inherited its mask. */
+/*
+ * From here to placement_thaw() everybody has the mask that the program knows, for a call that looks at
+ * masks or sets them.
+ */
+void placement_freeze(struct sup *sup);
+void placement_thaw(struct sup *sup);
+/* `t` is about to make a task, which will inherit the mask that it has now. */
+void placement_making(struct sup *sup, struct task *t);
+/* `parent` made `child`. */
 void placement_inherit(struct sup *sup, struct task *parent, struct task *child);
 
 #endif /* UPAGER_PLACEMENT_H */

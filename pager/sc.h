@@ -99,8 +99,7 @@ enum sc_verdict sc_refuse_einval(struct sup *, struct task *);
 enum sc_verdict sc_refuse_eopnotsupp(struct sup *, struct task *);
 
 /* sc_sched.c */
-enum sc_verdict sc_sched_setaffinity_enter(struct sup *, struct task *);
-enum sc_verdict sc_sched_getaffinity_enter(struct sup *, struct task *);
+SC_DECLARE(affinity);
 
 /* sc_seccomp.c: a program's own filter, rewritten so that ours survives it */
 enum sc_verdict sc_seccomp_enter(struct sup *, struct task *);

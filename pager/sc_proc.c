@@ -209,6 +209,7 @@ enum sc_verdict sc_clone_enter(struct sup *sup, struct task *t)
 	t->call.result = -EFAULT;
 	if (read_request(t, &req))
 		return SC_SKIP;
+	placement_making(sup, t);
 	t->call.child_tid = req.flags & CLONE_CHILD_CLEARTID ? req.child_tid : 0;
 	if (req.flags & CLONE_UNTRACED && write_flags(t, req.flags & ~(u64)CLONE_UNTRACED))
 		return SC_SKIP;
@@ -343,6 +344,9 @@ void sc_abandon(struct sup *sup, struct task *t)
 	struct space *space = t->space;
 	bool held_slot = space->caller == t;
 
+	if (t->call.froze)
+		placement_thaw(sup);
+	t->call.froze = false;
 	list_del(&t->wait_link);
 	if (t->call.plan) {
 		/* Killed inside the call: whether the kernel did it, only maps can tell. */

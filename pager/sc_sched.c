@@ -3,29 +3,20 @@
  * sc_sched.c - the calls that could show a program that placement holds it.
  *
  * sched_getaffinity and sched_setaffinity of a held task are made to see and to change the program's own
- * mask: it is released before the call runs, and may be held again later.
+ * mask: it is released before the call runs, and held again after its end at the earliest.
  */
 #include "sc.h"
 
-static enum sc_verdict release_target(struct sup *sup, struct task *t)
+enum sc_verdict sc_affinity_enter(struct sup *sup, struct task *t)
 {
-	pid_t pid = (pid_t)sc_arg(&t->call.regs, 0);
-	struct task *target = pid ? task_find(sup, pid) : t;
-
-	/* In a pid namespace of its own the number may name anybody: release all. */
-	if (target && !pid)
-		placement_release(sup, target);
-	else
-		placement_release_all(sup);
-	return SC_PASS;
+	/* All are let go, not the target alone: in a pid namespace its number may name anybody. */
+	placement_freeze(sup);
+	t->call.froze = true;
+	return SC_WATCH_FREE;
 }
 
-enum sc_verdict sc_sched_setaffinity_enter(struct sup *sup, struct task *t)
+void sc_affinity_leave(struct sup *sup, struct task *t, long result)
 {
-	return release_target(sup, t);
-}
-
-enum sc_verdict sc_sched_getaffinity_enter(struct sup *sup, struct task *t)
-{
-	return release_target(sup, t);
+	t->call.froze = false;
+	placement_thaw(sup);
 }

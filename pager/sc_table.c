@@ -48,8 +48,10 @@ const struct sc_row sc_table[] = {
 	{ SYS_set_tid_address, "set_tid_address", 0, sc_set_tid_address_enter },
 	{ SYS_clone3, "clone3", SC_MM | SC_FORK, sc_clone_enter, sc_clone_leave },
 	/* Affinity, which placement borrows. */
-	{ SYS_sched_setaffinity, "sched_setaffinity", 0, sc_sched_setaffinity_enter },
-	{ SYS_sched_getaffinity, "sched_getaffinity", 0, sc_sched_getaffinity_enter },
+	{ SYS_sched_setaffinity, "sched_setaffinity", 0, sc_affinity_enter,
+	  sc_affinity_leave },
+	{ SYS_sched_getaffinity, "sched_getaffinity", 0, sc_affinity_enter,
+	  sc_affinity_leave },
 	/* Filters of the program's own. */
 	{ SYS_seccomp, "seccomp", SC_MM, sc_seccomp_enter },
 	{ SYS_prctl, "prctl", SC_MM, sc_prctl_enter,

@@ -77,6 +77,7 @@ struct call {
 	struct space *child_space; /* fork, vfork, CLONE_VM: for the new task, a reference held */
 	long result;              /* SC_SKIP: what the program gets */
 	bool regs_changed;        /* restore `regs` (but the result) at the exit stop */
+	bool froze;               /* it holds placement_freeze() */
 	u64 scratch;              /* a row's own */
 	u64 child_tid;            /* clone: CLONE_CHILD_CLEARTID's address, or 0 */
 	struct tracee_stop death; /* SC_DIED */
