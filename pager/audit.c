@@ -14,12 +14,14 @@
  *  R5 reservations above BIG_VMA_BYTES are compared where the model has pages only: pagemap has eight
  *     bytes for every page of them.
  *  R6 very many mappings or pages: a sample of the calls is audited.
+ *
+ * audit_counters.c and audit_frames.c go on with R7.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit.h"
 #include "base/check.h"
-#include "sup.h"
 
 #define BIG_VMA_BYTES	 (1UL << 30)
 #define PAGEMAP_GUARD	 (1ULL << 58)
@@ -222,7 +224,7 @@ void audit_space(struct space *space, const char *after)
 
 	if (space->sup->failed || space->sup->ending || space->calls_audited++ % every) /* R6 */
 		return;
-	if (!audit_vmas(space, after) || space->uffd < 0)
+	if (!audit_vmas(space, after) || !audit_counters(space, after) || space->uffd < 0)
 		return;
 	if (managed_bytes(space->mm) > SAMPLE_BYTES && space->calls_audited % 16) /* R6 */
 		return;
@@ -231,4 +233,5 @@ void audit_space(struct space *space, const char *after)
 		if (!(v.vm_flags & VM_UNMANAGED) &&
 		    !audit_pages(space, after, fd, (struct range){ v.start, v.end }))
 			return;
+	audit_frames(space, after, !strcmp(after, "fork"));
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "mm/mm_query.h"
 #include "sc.h"
 #include "sys/uapi.h"
 
@@ -269,6 +270,25 @@ void sc_madvise_leave(struct sup *sup, struct task *t, long result)
 		refused(t, result > -512 && result != -EINVAL);
 }
 
+/*
+ * mlock and munlock fail before they changed anything (the limit), after a part of the range (a hole), or
+ * when all is changed and a page cannot be brought in (PROT_NONE).  VmLck tells the first from the others.
+ */
+static void lock_leave(struct task *t, long result)
+{
+	struct space *space = t->space;
+	struct mm_plan *plan = t->call.plan;
+	struct mm_counters c;
+	struct proc_status_mm st;
+
+	mm_get_counters(space->mm, &c);
+	if (!is_error(result) || !plan || proc_status_mm(space->pid, &st) ||
+	    st.vm_lck >> (PAGE_SHIFT - 10) == c.locked_vm)
+		commit_or_refused(t, result, true);
+	else
+		commit(t, result == mm_plan_expects(plan) ? (u64)result : 0);
+}
+
 enum sc_verdict sc_mlock_enter(struct sup *sup, struct task *t)
 {
 	return watch(t, mm_plan_mlock(t->space->mm, arg(t, 0), arg(t, 1), 0, &t->call.plan));
@@ -276,7 +296,7 @@ enum sc_verdict sc_mlock_enter(struct sup *sup, struct task *t)
 
 void sc_mlock_leave(struct sup *sup, struct task *t, long result)
 {
-	commit_or_refused(t, result, true);
+	lock_leave(t, result);
 }
 
 enum sc_verdict sc_mlock2_enter(struct sup *sup, struct task *t)
@@ -287,7 +307,7 @@ enum sc_verdict sc_mlock2_enter(struct sup *sup, struct task *t)
 
 void sc_mlock2_leave(struct sup *sup, struct task *t, long result)
 {
-	commit_or_refused(t, result, true);
+	lock_leave(t, result);
 }
 
 enum sc_verdict sc_munlock_enter(struct sup *sup, struct task *t)
@@ -297,7 +317,7 @@ enum sc_verdict sc_munlock_enter(struct sup *sup, struct task *t)
 
 void sc_munlock_leave(struct sup *sup, struct task *t, long result)
 {
-	commit_or_refused(t, result, true);
+	lock_leave(t, result);
 }
 
 enum sc_verdict sc_mlockall_enter(struct sup *sup, struct task *t)

@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "base/check.h"
 #include "sc.h"
 #include "sup.h"
@@ -88,6 +89,8 @@ static enum sc_verdict fork_begin(struct task *t, u64 flags)
 
 	t->call.scratch = flags;
 	space->forking = true;
+	if (check_level >= CHECK_AUDIT)
+		audit_before_fork(space);
 	protect_all(space);
 	if (mm_plan_fork(space->mm, &t->call.plan, &t->call.child))
 		BUG("out of memory for the model of a fork of process %d", t->tgid);
@@ -103,6 +106,7 @@ static void fork_commit(struct space *space, struct task *t, int uffd)
 	mm_plan_commit(plan, 0);
 	t->call.child_space = space_create(space->sup, t->call.child, uffd, 0);
 	t->call.child_space->lock_future = false; /* MCL_FUTURE is not inherited */
+	t->call.child_space->may_lag = space->may_lag;
 }
 
 void sc_fork_event(struct space *space, int uffd)

@@ -58,6 +58,7 @@ struct space {
 	bool resync;              /* the model may differ from the kernel: read maps at the next stop */
 	u32 verify_in;            /* events until the next mm_verify() */
 	u32 calls_audited;        /* for sampling the audit of very large spaces */
+	bool may_lag;             /* audit_frames.c, R15 */
 };
 
 enum task_state {
@@ -129,6 +130,7 @@ struct sup {
 	struct vma_desc *descs;   /* scratch */
 	size_t nr_descs;
 	struct maps audit_maps;   /* scratch of the audit */
+	u32 frame_audits;         /* for sampling in audit_frames.c */
 	bool failed;              /* an audit mismatch or a fault of our own: exit 125 */
 	bool ending;              /* the tree is being killed */
 };

@@ -218,6 +218,32 @@ int proc_stat_mm(pid_t pid, struct proc_stat_mm *out)
 	return 0;
 }
 
+int proc_status_mm(pid_t pid, struct proc_status_mm *out)
+{
+	const struct {
+		const char *key;
+		u64 *value;
+	} fields[] = { /* in the file's order */
+		{ "\nVmPeak:", &out->vm_peak }, { "\nVmSize:", &out->vm_size },
+		{ "\nVmLck:", &out->vm_lck }, { "\nVmPin:", &out->vm_pin },
+		{ "\nVmData:", &out->vm_data }, { "\nVmStk:", &out->vm_stk },
+		{ "\nVmExe:", &out->vm_exe }, { "\nVmLib:", &out->vm_lib },
+		{ "\nVmPTE:", &out->vm_pte },
+	};
+	char buf[8192];
+	const char *p = buf;
+
+	if (slurp(pid, "status", buf, sizeof(buf)) < 0)
+		return -ESRCH;
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		p = strstr(p, fields[i].key);
+		if (!p)
+			return -ESRCH;
+		*fields[i].value = strtoull(p + strlen(fields[i].key), NULL, 10);
+	}
+	return 0;
+}
+
 s64 proc_auxv(pid_t pid, u64 *values, size_t nr)
 {
 	int fd = open_proc(pid, "auxv");

@@ -61,6 +61,13 @@ struct proc_stat_mm {
 };
 int must_check proc_stat_mm(pid_t pid, struct proc_stat_mm *out);
 
+/* The sizes of /proc/PID/status, in kB. */
+struct proc_status_mm {
+	u64 vm_peak, vm_size, vm_lck, vm_pin, vm_data, vm_stk, vm_exe, vm_lib, vm_pte;
+};
+/* Returns 0, or -ESRCH: also of a zombie, which has none. */
+int must_check proc_status_mm(pid_t pid, struct proc_status_mm *out);
+
 /* The auxiliary vector: up to nr values, pairs of (AT_*, value).  Returns how many, or -ESRCH. */
 s64 proc_auxv(pid_t pid, u64 *values, size_t nr);
 
