@@ -42,7 +42,10 @@ static int prot_flags(u64 access, const struct vm_area_struct *vma, u64 *flags)
 	return 0;
 }
 
-/* Of a sealed vma that the program could not write to, nothing may be discarded.  Source: can_madvise_modify. */
+/*
+ * Of a sealed vma that the program could not write to, nothing may be discarded.
+ * Source: can_madvise_modify.
+ */
 static bool advice_is_sealed_off(int advice, u64 f, bool anonymous)
 {
 	if (!(f & VM_SEALED) || !anonymous || f & VM_WRITE)
@@ -159,7 +162,10 @@ static void change_pages(struct mm_struct *mm, const struct vma_change *c, struc
 		mark_lazyfree(mm, r);
 }
 
-/* mlock fills what it has locked, and says ENOMEM for memory that nobody may touch.  Source: __mm_populate. */
+/*
+ * mlock fills what it has locked, and says ENOMEM for memory that nobody may touch.
+ * Source: __mm_populate.
+ */
 static bool populate_fails(const struct vma_change *c, const struct vm_area_struct *vma)
 {
 	return c->kind == CHANGE_LOCK && (c->arg & VM_LOCKED_MASK) == VM_LOCKED &&
@@ -175,9 +181,11 @@ static int change_range(struct mm_struct *mm, struct range r, const struct vma_c
 			struct mm_reserve *res, bool overrule)
 {
 	struct vm_area_struct *vma = find_vma_intersection(mm, r.start, r.end);
+	u64 max_map_count = mm->world->config.max_map_count;
 	u64 addr = r.start;
 	int result = 0, err;
 	bool unfilled = false;
+	u32 nr_splits;
 
 	if (range_empty(r))
 		return 0;
@@ -194,6 +202,9 @@ static int change_range(struct mm_struct *mm, struct range r, const struct vma_c
 		err = new_flags(c, vma, &flags);
 		if (err && !overrule)
 			return err;
+		nr_splits = vma_modify_splits(vma, start, end, flags);
+		if (nr_splits && mm->map_count + nr_splits - 1 >= max_map_count && !overrule)
+			return c->kind == CHANGE_ADVICE ? -EAGAIN : -ENOMEM;
 		unfilled |= populate_fails(c, vma);
 		if (res) {
 			if (flags != vma->vm_flags)
@@ -215,8 +226,8 @@ static void commit_change(struct mm_plan *plan, u64 result)
 static const struct plan_ops change_ops = { commit_change, NULL };
 
 /*
- * A vma that refuses does not fail the plan: Linux may have changed those before it, and where the model is
- * wrong about the vma (VM_LOCKED, which maps does not show) the pages must not be lost track of.
+ * A vma that refuses does not fail the plan: Linux may have changed those before it, and where the
+ * model is wrong about the vma (VM_LOCKED, which maps does not show) no page may be lost track of.
  */
 static int plan_change(struct mm_struct *mm, struct range r, struct vma_change c,
 		       struct mm_plan **out)

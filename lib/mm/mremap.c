@@ -4,7 +4,8 @@
  *
  * Which of them happened is known from the address that the kernel returned.  Since 6.17 one call may
  * move a run of vmas, holes and all: each is moved by itself to the same distance from the start, and
- * only what it replaces is unmapped (not for vmas armed with userfaultfd: EFAULT).  Linux counterpart: mm/mremap.c.
+ * only what it replaces is unmapped (not for vmas armed with userfaultfd: EFAULT).
+ * Linux counterpart: mm/mremap.c.
  */
 #include <sys/mman.h>
 
@@ -192,6 +193,7 @@ static int check_mremap(struct mm_struct *mm, u64 old, u64 old_len, u64 new_len,
 			u64 new_addr)
 {
 	bool to_new = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
+	u64 max_map_count = mm->world->config.max_map_count;
 	struct vm_area_struct *vma;
 
 	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
@@ -206,6 +208,9 @@ static int check_mremap(struct mm_struct *mm, u64 old, u64 old_len, u64 new_len,
 			return -EINVAL;
 		if (old + old_len > new_addr && new_addr + new_len > old)
 			return -EINVAL;
+		/* Linux wants room for cutting both places in three, and three more. */
+		if (mm->map_count + 5 >= max_map_count)
+			return -ENOMEM;
 	}
 	vma = vma_lookup(mm, old);
 	if (!vma)
@@ -224,7 +229,8 @@ static int check_mremap(struct mm_struct *mm, u64 old, u64 old_len, u64 new_len,
 		return -EFAULT;
 	if (new_len > old_len && vma->vm_flags & (VM_DONTEXPAND | VM_PFNMAP))
 		return -EFAULT;
-	if (new_len > old_len && !(flags & MREMAP_MAYMOVE) && !vma_expandable(vma, old, old_len, new_len))
+	if (new_len > old_len && !to_new && !vma_expandable(vma, old, old_len, new_len) &&
+	    (!(flags & MREMAP_MAYMOVE) || mm->map_count + 3 >= max_map_count))
 		return -ENOMEM;
 	if (flags & MREMAP_FIXED && range_is_sealed(mm, range_of(new_addr, new_len)))
 		return -EPERM;

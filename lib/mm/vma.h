@@ -125,6 +125,9 @@ struct vm_area_struct *vma_merge_new_range(struct mm_reserve *res, struct vma_me
 struct vm_area_struct *vma_modify_flags(struct mm_reserve *res, struct vm_area_struct *vma, u64 start,
 					u64 end, u64 vm_flags);
 
+/* How many cuts vma_modify_flags() will make: each needs room under max_map_count. */
+u32 vma_modify_splits(struct vm_area_struct *vma, u64 start, u64 end, u64 vm_flags);
+
 /* May a page of b be born under a's anon_vma?  b follows a.  Source: anon_vma_compatible. */
 bool anon_vma_compatible(const struct vm_area_struct *a, const struct vm_area_struct *b);
 

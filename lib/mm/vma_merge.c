@@ -164,10 +164,9 @@ struct vm_area_struct *vma_merge_new_range(struct mm_reserve *res, struct vma_me
 	return NULL;
 }
 
-struct vm_area_struct *vma_modify_flags(struct mm_reserve *res, struct vm_area_struct *vma, u64 start,
-					u64 end, u64 vm_flags)
+static struct vma_merge modify_flags_merge(struct vm_area_struct *vma, u64 start, u64 end, u64 vm_flags)
 {
-	struct vma_merge vmg = {
+	return (struct vma_merge){
 		.prev = vma->vm_prev,
 		.middle = vma,
 		.next = vma->vm_next,
@@ -178,6 +177,26 @@ struct vm_area_struct *vma_modify_flags(struct mm_reserve *res, struct vm_area_s
 		.file = vma->vm_file,
 		.anon_vma = vma->anon_vma,
 	};
+}
+
+u32 vma_modify_splits(struct vm_area_struct *vma, u64 start, u64 end, u64 vm_flags)
+{
+	struct vma_merge vmg = modify_flags_merge(vma, start, end, vm_flags);
+	bool special = vm_flags & VM_SPECIAL;
+
+	if (vm_flags == vma->vm_flags)
+		return 0;
+	if (!special && start == vma->vm_start && can_vma_merge_left(&vmg))
+		return 0;
+	if (!special && end == vma->vm_end && can_vma_merge_right(&vmg, false))
+		return 0;
+	return (start > vma->vm_start) + (end < vma->vm_end);
+}
+
+struct vm_area_struct *vma_modify_flags(struct mm_reserve *res, struct vm_area_struct *vma, u64 start,
+					u64 end, u64 vm_flags)
+{
+	struct vma_merge vmg = modify_flags_merge(vma, start, end, vm_flags);
 	struct vm_area_struct *merged = vma_merge_existing_range(res, &vmg);
 
 	if (merged)
