@@ -140,6 +140,8 @@ s64 sim_sys_mmap(struct sim_space *s, const struct sim_mmap *m)
 	if (len > TASK_SIZE)
 		return -ENOMEM;
 	if (fixed) {
+		if (addr >= -4095UL)
+			return (s64)addr; /* Linux takes it for an errno */
 		if (addr > TASK_SIZE - len)
 			return -ENOMEM;
 		if (!page_aligned(addr))
@@ -443,7 +445,8 @@ static void move_pages(struct sim_space *s, struct range from, struct range to, 
 				.vm_flags = like.vm_flags,
 				.file = like.file,
 				.pgoff = like.file ? like.pgoff + (off >> PAGE_SHIFT) : 0,
-				.armed = like.armed,
+				/* locked: the kernel fills it before it is heard of (pager/on_fault.c) */
+				.armed = like.armed && !(like.vm_flags & VM_LOCKED),
 			};
 			continue;
 		}
@@ -520,6 +523,7 @@ s64 sim_sys_mremap(struct sim_space *s, u64 old, u64 old_len, u64 new_len, int f
 		   bool bottom_up)
 {
 	bool to_new = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
+	struct range tail;
 	int err;
 
 	old_len = page_align_up(old_len);
@@ -532,17 +536,14 @@ s64 sim_sys_mremap(struct sim_space *s, u64 old, u64 old_len, u64 new_len, int f
 	err = mremap_check_vma(s, old, old_len, new_len, flags);
 	if (err)
 		return err;
-	if (new_len < old_len && (old + old_len < old || old + old_len > TASK_SIZE))
+	tail = (struct range){ old + new_len, old + old_len };
+	if (new_len < old_len && (tail.end < old || tail.end > TASK_SIZE))
 		return -EINVAL;
+	if ((flags & MREMAP_FIXED && any_sealed(s, range_of(new_addr, new_len))) || any_sealed(s, tail))
+		return -EPERM;
 	if (flags & MREMAP_FIXED && out_of_window(new_addr, new_len))
 		return -ENOMEM;
 	if (new_len < old_len) {
-		struct range tail = { old + new_len, old + old_len };
-
-		if (flags & MREMAP_FIXED && any_sealed(s, range_of(new_addr, new_len)))
-			return -EPERM;
-		if (any_sealed(s, tail))
-			return -EPERM;
 		unmap_range(s, tail);
 		old_len = new_len;
 	}
@@ -561,8 +562,6 @@ s64 sim_sys_mremap(struct sim_space *s, u64 old, u64 old_len, u64 new_len, int f
 	if (!(flags & MREMAP_MAYMOVE))
 		return -ENOMEM;
 	if (flags & MREMAP_FIXED) {
-		if (any_sealed(s, range_of(new_addr, new_len)))
-			return -EPERM;
 		unmap_range(s, range_of(new_addr, new_len));
 	} else {
 		new_addr = unmapped_area(s, new_len, bottom_up);

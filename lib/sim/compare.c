@@ -125,6 +125,8 @@ static u32 check_pte(struct sim_space *s, u32 i)
 			BUG("page %u is in the model and not on the machine", i);
 		return 1;
 	}
+	if (p->alien && pte.wp != p->wp) /* of an old page of the model's, which the machine has dropped */
+		return pte.state == PTE_PRESENT;
 	if (p->alien) { /* adopted: what it shares is the kernel's affair until the next store */
 		p->alien = false;
 		p->lag = true;

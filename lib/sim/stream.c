@@ -146,19 +146,31 @@ static void check_zaps(const struct sim_space *s, const struct sim_page *before,
 	}
 }
 
-/* mlock fills what it locks, while its plan is open: those faults must be answered. */
-static enum sim_access populate_locked(struct sim_space *s, const struct sim_op *op, s64 result)
+/*
+ * What the kernel fills inside the call, while the plan is open, of memory that is armed already: those faults
+ * must be answered, or the call would never end.
+ */
+static struct range filled_by_call(const struct sim_op *op, s64 result)
 {
-	if (op->kind == OP_MLOCK && (result == 0 || result == -ENOMEM)) {
-		u64 start = page_align_down(op->addr);
-		struct range r = range_of(start, page_align_up(op->len + (op->addr - start)));
+	u64 start = page_align_down(op->addr);
+	struct range grown = { op->addr + page_align_up(op->len), op->addr + page_align_up(op->new_len) };
 
-		if (result == 0)
-			return sim_populate(s, r);
-	}
+	if (op->kind == OP_MLOCK && result == 0)
+		return range_of(start, page_align_up(op->len + (op->addr - start)));
 	if (op->kind == OP_MLOCKALL && result == 0 && op->flags & MCL_CURRENT)
-		return sim_populate(s, (struct range){ SIM_BASE, SIM_END });
-	return SIM_ACCESS_OK;
+		return (struct range){ SIM_BASE, SIM_END };
+	if (op->kind == OP_MREMAP && (u64)result == op->addr)
+		return grown;
+	return (struct range){ 0, 0 };
+}
+
+static enum sim_access fill_by_call(struct sim_space *s, const struct sim_op *op, s64 result)
+{
+	struct range r = filled_by_call(op, result);
+
+	if (range_empty(r) || (op->kind == OP_MREMAP && !(sim_page(s, r.start)->vm_flags & VM_LOCKED)))
+		return SIM_ACCESS_OK;
+	return sim_populate(s, r);
 }
 
 static void finish_call(struct sim_space *s, const struct sim_op *op, struct mm_plan *plan, s64 result)
@@ -213,7 +225,7 @@ static bool do_call(struct sim_space *s, const struct sim_op *op)
 		return true;
 	}
 	check_zaps(s, before, mm_plan_zaps(plan));
-	if (populate_locked(s, op, result) == SIM_ACCESS_GONE) {
+	if (fill_by_call(s, op, result) == SIM_ACCESS_GONE) {
 		mm_plan_abort(plan);
 		return false;
 	}

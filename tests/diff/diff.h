@@ -18,7 +18,7 @@
 #include "mm/mm.h"
 
 #define WINDOW_PAGES 64u
-#define LOW  0x100000000UL
+#define LOW  0x10000000UL /* low, also below the shadow of AddressSanitizer */
 #define HEAP 0x600000000000UL
 #define AT(page) (LOW + (u64)(page) * PAGE_SIZE)
 #define BRK_AT(page) (HEAP + (u64)(page) * PAGE_SIZE)
@@ -74,6 +74,8 @@ struct outcome {
 
 /* Open what is needed before the first batch.  Returns 0, or -errno when this machine cannot run the test. */
 int native_init(void);
+/* One step, in the calling process: its result or -errno. */
+s64 native_step(const struct step *s);
 /* Do cases[0..n) in a child.  out is in memory shared with it. */
 void native_run(const struct test_case *cases, struct outcome *out, u32 n);
 
@@ -83,6 +85,9 @@ void native_run(const struct test_case *cases, struct outcome *out, u32 n);
  * Do the case on the model and compare.  Returns true when all agrees; else says on f what does not.
  */
 bool model_agrees(const struct test_case *c, const struct outcome *native, FILE *f);
+/* The same for a long run of calls under a limit of mappings, of which `left` remain at the end; tells on stdout. */
+bool model_agrees_at_limit(const struct step *step, const s64 *result, u32 nr_steps, u32 max_map_count,
+			   u32 left);
 void print_case(const struct test_case *c, const struct outcome *native, FILE *f);
 
 /* ---- the sets of cases ---- */
@@ -101,5 +106,8 @@ void cases_forked(void);                 /* the same after a fork, in child and 
 void cases_mremap(u32 part, u32 parts);
 void cases_brk(void);
 void cases_hostile(void);                /* odd addresses and lengths */
+
+/* limit.c: vm.max_map_count.  Returns the test's exit status. */
+int limit_main(void);
 
 #endif /* UPAGER_DIFF_H */

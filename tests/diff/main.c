@@ -112,6 +112,8 @@ int main(int argc, char **argv)
 		printf("skipped: %s\n", why ? why : strerror(-err));
 		return 77;
 	}
+	if (!strcmp(set, "limit"))
+		return limit_main();
 	batch = shared(BATCH * sizeof(*batch));
 	out = shared(BATCH * sizeof(*out));
 	if (!strcmp(set, "layouts"))
@@ -125,7 +127,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(set, "hostile"))
 		cases_hostile();
 	else {
-		fprintf(stderr, "usage: diff_model layouts|mremap|forked|brk|hostile [PART PARTS]\n");
+		fprintf(stderr, "usage: diff_model layouts|mremap|forked|brk|hostile|limit [PART PARTS]\n");
 		return 2;
 	}
 	flush();

@@ -336,20 +336,37 @@ static void compare_present(struct replay *r, const struct test_case *c, const s
 		       native->present & managed, present);
 }
 
-bool model_agrees(const struct test_case *c, const struct outcome *native, FILE *f)
+static void replay_begin(struct replay *r, u64 max_map_count)
 {
 	struct mm_config config = {
 		.hw = &yes_hw,
-		.max_map_count = 65530,
+		.max_map_count = max_map_count,
 		.stack_guard_gap = 256 * PAGE_SIZE,
 		.prefetch_max_pages = 1,
 	};
-	struct replay r = { .world = mm_world_create(&config), .f = f, .agrees = true };
 
-	BUG_ON(!r.world);
-	r.mm = mm_alloc(r.world, NULL);
-	r.file = vm_file_get(r.world, (struct vm_file_id){ 1, 2 }, "memfd:diff");
-	BUG_ON(!r.mm || !r.file);
+	r->world = mm_world_create(&config);
+	BUG_ON(!r->world);
+	r->mm = mm_alloc(r->world, NULL);
+	r->file = vm_file_get(r->world, (struct vm_file_id){ 1, 2 }, "memfd:diff");
+	BUG_ON(!r->mm || !r->file);
+	r->agrees = true;
+}
+
+static void replay_end(struct replay *r)
+{
+	mm_put(r->mm);
+	if (r->parent)
+		mm_put(r->parent);
+	vm_file_put(r->file);
+	mm_world_destroy(r->world);
+}
+
+bool model_agrees(const struct test_case *c, const struct outcome *native, FILE *f)
+{
+	struct replay r = { .f = f };
+
+	replay_begin(&r, 65530);
 	if (c->heap)
 		mm_set_layout(r.mm, &(struct mm_layout){ .start_brk = BRK_AT(0), .brk = BRK_AT(0) });
 	for (r.at = 0; r.at < c->nr_steps; r.at++) {
@@ -366,11 +383,22 @@ bool model_agrees(const struct test_case *c, const struct outcome *native, FILE 
 	compare_lines(&r, c, native);
 	compare_counters(&r, c, native);
 	compare_present(&r, c, native);
-	mm_put(r.mm);
-	if (r.parent)
-		mm_put(r.parent);
-	vm_file_put(r.file);
-	mm_world_destroy(r.world);
+	replay_end(&r);
+	return r.agrees;
+}
+
+bool model_agrees_at_limit(const struct step *step, const s64 *result, u32 nr_steps, u32 max_map_count,
+			   u32 left)
+{
+	struct replay r = { .f = stdout };
+
+	replay_begin(&r, max_map_count);
+	for (r.at = 0; r.at < nr_steps; r.at++)
+		replay_call(&r, &step[r.at], result[r.at]);
+	mm_verify(r.mm);
+	if (mm_map_count(r.mm) != left)
+		differ(&r, "map_count: kernel %u, model %u", left, mm_map_count(r.mm));
+	replay_end(&r);
 	return r.agrees;
 }
 

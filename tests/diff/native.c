@@ -186,7 +186,7 @@ static s64 touch(u64 addr, bool write)
 }
 
 /* The system call itself: libc's wrappers would check, round or allocate. */
-static s64 do_step(const struct step *s)
+s64 native_step(const struct step *s)
 {
 	long r;
 
@@ -331,7 +331,7 @@ static void run_case(const struct test_case *c, struct outcome *o)
 			in_child = true;
 			continue;
 		}
-		o->result[i] = do_step(s);
+		o->result[i] = native_step(s);
 		/* moved out of sight: to where nothing of the test is */
 		if (s->call == C_MREMAP && o->result[i] > 0 &&
 		    (u64)o->result[i] >= start + PAGES(2 * WINDOW_PAGES))
