@@ -214,8 +214,8 @@ static void wait_for_parent_death(void *unused)
 	pid_t parent = getpid();
 
 	if (!SYS(fork())) {
+		signal(SIGUSR1, SIG_IGN); /* first: the parent may be gone at once */
 		SYS(prctl(PR_SET_PDEATHSIG, SIGUSR1));
-		signal(SIGUSR1, SIG_IGN);
 		while (getppid() == parent)
 			sleep_ms(1);
 		say("parent died\n");
