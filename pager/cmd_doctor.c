@@ -313,11 +313,12 @@ static const char *placement_advice(const struct caps_wakeup *w)
 static void print_wakeup(const struct caps_wakeup *w)
 {
 	printf("\nWake-ups (median round trip between two processes)\n"
-	       "  same CPU %.1f us, other CPU %.1f us, unpinned %.1f us, other CPU polling %.1f us\n"
-	       "  a fault answered on the same CPU %.1f us, on another %.1f us\n"
-	       "  placement: %s\n",
-	       w->same_cpu_ns / 1e3, w->other_cpu_ns / 1e3, w->unpinned_ns / 1e3, w->spin_ns / 1e3,
-	       w->fault_same_cpu_ns / 1e3, w->fault_other_cpu_ns / 1e3, placement_advice(w));
+	       "  same CPU %.1f us, other CPU %.1f us, unpinned %.1f us, other CPU polling %.1f us\n",
+	       w->same_cpu_ns / 1e3, w->other_cpu_ns / 1e3, w->unpinned_ns / 1e3, w->spin_ns / 1e3);
+	if (w->fault_same_cpu_ns)
+		printf("  a fault answered on the same CPU %.1f us, on another %.1f us\n",
+		       w->fault_same_cpu_ns / 1e3, w->fault_other_cpu_ns / 1e3);
+	printf("  placement: %s\n", placement_advice(w));
 }
 
 /* The reason why `run` cannot work, NULL if it will.  Facts are in order of importance. */
@@ -350,12 +351,11 @@ static void print_table(const struct findings *f)
 	printf("\n%s%s\n", why ? "upager run cannot work here: " : "upager run will work here.", why ? why : "");
 }
 
-static int print_json(const struct findings *f)
+static void print_json(const struct findings *f)
 {
 	const struct caps_wakeup *w = &f->wakeup;
 	const char *why = verdict(f);
 	json_t *facts = json_array(), *root;
-	int ret;
 
 	for (unsigned int i = 0; i < f->nr_facts; i++) {
 		const struct fact *fact = &f->fact[i];
@@ -372,12 +372,17 @@ static int print_json(const struct findings *f)
 			 "other_cpu_polling_ns", (json_int_t)w->spin_ns, "fault_same_cpu_ns",
 			 (json_int_t)w->fault_same_cpu_ns, "fault_other_cpu_ns",
 			 (json_int_t)w->fault_other_cpu_ns, "placement", placement_advice(w));
-	if (!root)
-		return -ENOMEM;
-	ret = json_dumpf(root, stdout, JSON_INDENT(2));
+	BUG_ON(!root);
+	json_dumpf(root, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(root);
-	return ret;
+}
+
+/* One line, unlike argp_error(). */
+static _Noreturn void bad_usage(const char *what, const char *arg)
+{
+	fprintf(stderr, "upager doctor: %s '%s'; see upager doctor --help\n", what, arg);
+	exit(EXIT_UPAGER);
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -386,9 +391,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case 'j':
 		*(bool *)state->input = true;
 		return 0;
+	case '?':
+		argp_help(state->root_argp, stdout, ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK,
+			  (char *)"upager doctor");
+		exit(0);
 	case ARGP_KEY_ARG:
-		argp_error(state, "doctor takes no argument: '%s'", arg);
-		return EINVAL;
+		bad_usage("no argument is expected:", arg);
+	case ARGP_KEY_ERROR: /* of argp's own: an option unknown, or with an argument it has not */
+		bad_usage("bad option", state->argv[state->next - 1]);
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
@@ -396,6 +406,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option options[] = {
 	{ "json", 'j', NULL, 0, "Print the findings as JSON", 0 },
+	{ "help", '?', NULL, 0, "Show this help", -1 },
 	{ 0 },
 };
 
@@ -411,9 +422,7 @@ int cmd_doctor(int argc, char **argv)
 	struct findings f = { 0 };
 	bool json = false;
 
-	argp_err_exit_status = EXIT_UPAGER;
-	argv[0] = (char *)"upager doctor";
-	argp_parse(&doctor_argp, argc, argv, 0, NULL, &json);
+	argp_parse(&doctor_argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL, &json);
 
 	caps_detect_all(&f.caps);
 	check_machine(&f);
@@ -424,13 +433,12 @@ int cmd_doctor(int argc, char **argv)
 	check_run(&f);
 	caps_measure_wakeup(&f.wakeup);
 	if (json) {
-		if (print_json(&f))
-			return EXIT_UPAGER;
+		print_json(&f);
 	} else {
 		print_table(&f);
 	}
-	if (fflush(stdout)) {
-		fprintf(stderr, "upager doctor: stdout: %s\n", strerror(errno));
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "upager doctor: cannot write to stdout: %s\n", strerror(errno));
 		return EXIT_UPAGER;
 	}
 	return verdict(&f) ? 1 : 0;

@@ -103,7 +103,7 @@ run_ctest()
 		stage_failed "$name"
 	elif [ $status -ne 0 ]; then
 		[ "$failed" -gt "$before" ] || failed=$((failed + 1)) # tests that could not be started
-		grep -E '\*\*\*|^FAIL|^ *[0-9]+ - ' "$log/$name.log" | sed 's/^/   | /'
+		grep -aE '\*\*\*|^FAIL|^ *[0-9]+ - ' "$log/$name.log" | sed 's/^/   | /'
 	fi
 }
 
@@ -128,7 +128,7 @@ run_kernels()
 		passed=$((passed + BASH_REMATCH[1]))
 		failed=$((failed + BASH_REMATCH[2]))
 		skipped=$((skipped + BASH_REMATCH[3]))
-		grep -B5 '^FAIL' "$log/kernels.log" | sed 's/^/   | /'
+		grep -a -B5 '^FAIL' "$log/kernels.log" | sed 's/^/   | /'
 	elif [ $status -ne 0 ]; then
 		stage_failed kernels
 	fi

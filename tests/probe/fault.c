@@ -245,10 +245,16 @@ PROBE(eexist_does_not_wake, "an answer that says EEXIST wakes nobody; WAKE does"
 	subject_end(&s);
 }
 
+static void touch_and_hold(struct lab *lab)
+{
+	poke(lab->mem, 3);
+	lab_hold(lab, 1);
+}
+
 PROBE(copy_stops_at_present, "COPY of several pages does those before a present one and says EAGAIN with the count")
 {
 	static u8 src[4 * 4096];
-	struct subject s = subject_start(4, FEATURES_RUN, touch_once);
+	struct subject s = subject_start(4, FEATURES_RUN, touch_and_hold);
 	u64 done = 0;
 
 	expect_fault(s.uffd, s.mem, WRITE);
@@ -257,6 +263,7 @@ PROBE(copy_stops_at_present, "COPY of several pages does those before a present 
 	EXPECT_EQ(done, 2 * PAGE_SIZE);
 	EXPECT_EQ(uffd_copy(s.uffd, page_of(&s, 2), src, PAGE_SIZE, 0, &done), -EEXIST);
 	EXPECT_EQ(done, 0);
+	lab_let(s.lab, 1);
 	subject_end(&s);
 }
 

@@ -147,6 +147,8 @@ PROBE(group_stop, "a seized task's group stop (LISTEN) and continuation reach it
 		s = wait_for(child, TE_SIGNAL);
 	}
 	tracee_resume(child, SIGTERM);
+	EXPECT_EQ(tracee_wait(child).event, TE_EXITING);
+	tracee_resume(child, 0);
 	EXPECT_EQ(tracee_wait(child).event, TE_KILLED);
 	EXPECT_EQ(reap(parent), 0);
 }
@@ -163,11 +165,13 @@ PROBE(seccomp_then_exit_stop, "from a seccomp stop PTRACE_SYSCALL leads straight
 {
 	struct lab *lab = lab_new();
 	pid_t pid = start_traced(lab, one_trapped_call);
-	struct tracee_stop s = wait_for(pid, TE_SECCOMP);
+	unsigned long data = 0;
 	sc_regs regs;
 	long result;
 
-	EXPECT_EQ(s.msg, TRACE_DATA);
+	wait_for(pid, TE_SECCOMP);
+	EXPECT(!ptrace(PTRACE_GETEVENTMSG, pid, NULL, &data));
+	EXPECT_EQ(data, TRACE_DATA);
 	EXPECT_EQ(tracee_get_regs(pid, &regs), 0);
 	EXPECT_EQ(sc_nr(&regs), TRACED_CALL);
 	EXPECT_EQ(tracee_resume_to_syscall(pid, 0), 0);
