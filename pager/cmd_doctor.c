@@ -2,9 +2,9 @@
 /*
  * cmd_doctor.c - `upager doctor`: what this machine allows, what a lack costs, what mends it.
  *
- * Called by main.c.  It only asks lib/sys/caps.h and prints; each question is a `struct fact` made by
- * one of the check_*() functions, so that the table and --json say the same.  It knows nothing of the
- * model.  Start reading at cmd_doctor().  In the manner of lynis and `perf check`.
+ * Called by main.c.  It only asks lib/sys/caps.h and prints; each question is a `struct fact` made
+ * by one of the check_*() functions, so that the table and --json say the same.  It knows nothing
+ * of the model.  Start reading at cmd_doctor().  In the manner of lynis and `perf check`.
  */
 #include <argp.h>
 #include <errno.h>
@@ -32,11 +32,11 @@ enum fact_state {
 	FACT_MISSING,  /* run does not work */
 };
 
-static const char *const state_name[] = { "ok", "degraded", "missing" };
+static const char *const state_name[] = {"ok", "degraded", "missing"};
 
 /* One answered question.  Strings are static, except `detail`. */
 struct fact {
-	const char *id;	  /* stable key for --json, and what the table shows first */
+	const char *id; /* stable key for --json, and what the table shows first */
 	enum fact_state state;
 	char detail[128]; /* what was found */
 	const char *cost; /* what its lack costs; shown unless ok */
@@ -53,23 +53,24 @@ struct findings {
 	unsigned int nr_facts;
 };
 
-#define MEND_ROOT    "run upager as root, or: setcap cap_sys_ptrace+ep $(command -v upager)"
-#define MEND_KERNEL  "boot a newer kernel (Debian 12: apt install linux-image-amd64/bookworm-backports)"
+#define MEND_ROOT "run upager as root, or: setcap cap_sys_ptrace+ep $(command -v upager)"
+#define MEND_KERNEL                                                                                \
+	"boot a newer kernel (Debian 12: apt install linux-image-amd64/bookworm-backports)"
 #define MEND_SECCOMP "lift the container's filter: docker run --security-opt seccomp=unconfined"
 
 /* Add a fact; the caller may set cost and mend in what is returned. */
-static struct fact *add(struct findings *f, const char *id, enum fact_state state,
-			const char *fmt, ...) printf_like(4, 5);
+static struct fact *add(struct findings *f, const char *id, enum fact_state state, const char *fmt,
+			...) printf_like(4, 5);
 
-static struct fact *add(struct findings *f, const char *id, enum fact_state state,
-			const char *fmt, ...)
+static struct fact *add(struct findings *f, const char *id, enum fact_state state, const char *fmt,
+			...)
 {
 	struct fact *fact;
 	va_list args;
 
 	BUG_ON(f->nr_facts == NR_FACTS_MAX);
 	fact = &f->fact[f->nr_facts++];
-	*fact = (struct fact){ .id = id, .state = state };
+	*fact = (struct fact){.id = id, .state = state};
 	va_start(args, fmt);
 	vsnprintf(fact->detail, sizeof(fact->detail), fmt, args);
 	va_end(args);
@@ -89,9 +90,10 @@ static void add_caps(struct findings *f, const char *id, caps_t ret, enum fact_s
 static void check_machine(struct findings *f)
 {
 	const struct caps *c = &f->caps.run;
-	struct fact *fact = add(f, "kernel", c->version >= (6U << 16 | 1U << 8) ? FACT_OK : FACT_DEGRADED,
-				"Linux %s, %u CPU%s, %.1f GiB", c->release, f->caps.nr_cpus,
-				f->caps.nr_cpus == 1 ? "" : "s", (double)f->caps.mem_bytes / (1UL << 30));
+	struct fact *fact =
+		add(f, "kernel", c->version >= (6U << 16 | 1U << 8) ? FACT_OK : FACT_DEGRADED,
+		    "Linux %s, %u CPU%s, %.1f GiB", c->release, f->caps.nr_cpus,
+		    f->caps.nr_cpus == 1 ? "" : "s", (double)f->caps.mem_bytes / (1UL << 30));
 
 	fact->cost = "upager is tested on 6.1, 6.12 and 6.18";
 	fact->mend = MEND_KERNEL;
@@ -109,9 +111,11 @@ static void check_uffd_create(struct findings *f)
 	const struct caps *c = &f->caps.run;
 
 	add_caps(f, "userfaultfd", c->uffd_syscall, FACT_MISSING,
-		 "the system call works, with faults inside system calls", "no fault can be delivered",
-		 c->uffd_syscall == -ENOSYS ? "boot a kernel built with CONFIG_USERFAULTFD" :
-					      "run upager as root, or: sysctl vm.unprivileged_userfaultfd=1");
+		 "the system call works, with faults inside system calls",
+		 "no fault can be delivered",
+		 c->uffd_syscall == -ENOSYS
+			 ? "boot a kernel built with CONFIG_USERFAULTFD"
+			 : "run upager as root, or: sysctl vm.unprivileged_userfaultfd=1");
 	add(f, "userfaultfd.dev", FACT_OK, "not used: /dev/userfaultfd %s",
 	    c->uffd_dev ? strerror(-c->uffd_dev) : "works");
 	add_caps(f, "userfaultfd.fork", c->uffd_fork, FACT_MISSING, "fork events are permitted",
@@ -125,36 +129,37 @@ static const struct {
 	const char *what; /* what it is used for */
 	const char *cost; /* of doing without */
 } uffd_features[] = {
-	{ UFFD_FEATURE_PAGEFAULT_FLAG_WP, "feature.PAGEFAULT_FLAG_WP",
-	  "write-protect faults: copy-on-write", "no copy-on-write of our own" },
-	{ UFFD_FEATURE_EVENT_FORK, "feature.EVENT_FORK",
-	  "a fork hands over the child's userfaultfd", "a child's memory cannot be followed" },
-	{ UFFD_FEATURE_EVENT_REMAP, "feature.EVENT_REMAP",
-	  "mremap keeps a mapping managed", "a moved mapping would be lost" },
-	{ UFFD_FEATURE_EVENT_REMOVE, "feature.EVENT_REMOVE", "not used: the calls are trapped", NULL },
-	{ UFFD_FEATURE_MISSING_HUGETLBFS, "feature.MISSING_HUGETLBFS",
-	  "not used: huge pages stay with the kernel", NULL },
-	{ UFFD_FEATURE_MISSING_SHMEM, "feature.MISSING_SHMEM",
-	  "faults in shared memory and file pages", "shared mappings stay with the kernel" },
-	{ UFFD_FEATURE_EVENT_UNMAP, "feature.EVENT_UNMAP", "not used: the calls are trapped", NULL },
-	{ UFFD_FEATURE_SIGBUS, "feature.SIGBUS", "not used: faults are delivered", NULL },
-	{ UFFD_FEATURE_THREAD_ID, "feature.THREAD_ID",
-	  "which thread faulted: the pager follows it to its CPU", "slow answers from another CPU" },
-	{ UFFD_FEATURE_MINOR_HUGETLBFS, "feature.MINOR_HUGETLBFS",
-	  "not used: huge pages stay with the kernel", NULL },
-	{ UFFD_FEATURE_MINOR_SHMEM, "feature.MINOR_SHMEM",
-	  "minor faults in shared memory", "shared mappings stay with the kernel" },
-	{ UFFD_FEATURE_EXACT_ADDRESS, "feature.EXACT_ADDRESS",
-	  "the exact address of a fault (5.18)", "records name the page, not the byte" },
-	{ UFFD_FEATURE_WP_HUGETLBFS_SHMEM, "feature.WP_HUGETLBFS_SHMEM",
-	  "write protection of shared memory (5.19)", "first writes to shared pages are not seen" },
-	{ UFFD_FEATURE_WP_UNPOPULATED, "feature.WP_UNPOPULATED",
-	  "write protection of empty pages (6.4)", "it is set again after each page is filled" },
-	{ UFFD_FEATURE_POISON, "feature.POISON",
-	  "SIGBUS for a page that cannot be had (6.6)", "the signal has to be sent by ptrace" },
-	{ UFFD_FEATURE_WP_ASYNC, "feature.WP_ASYNC", "not used: write faults are wanted", NULL },
-	{ UFFD_FEATURE_MOVE, "feature.MOVE",
-	  "pages taken out without a copy (6.8)", "eviction copies and drops, at a few times the cost" },
+	{UFFD_FEATURE_PAGEFAULT_FLAG_WP, "feature.PAGEFAULT_FLAG_WP",
+	 "write-protect faults: copy-on-write", "no copy-on-write of our own"},
+	{UFFD_FEATURE_EVENT_FORK, "feature.EVENT_FORK", "a fork hands over the child's userfaultfd",
+	 "a child's memory cannot be followed"},
+	{UFFD_FEATURE_EVENT_REMAP, "feature.EVENT_REMAP", "mremap keeps a mapping managed",
+	 "a moved mapping would be lost"},
+	{UFFD_FEATURE_EVENT_REMOVE, "feature.EVENT_REMOVE", "not used: the calls are trapped",
+	 NULL},
+	{UFFD_FEATURE_MISSING_HUGETLBFS, "feature.MISSING_HUGETLBFS",
+	 "not used: huge pages stay with the kernel", NULL},
+	{UFFD_FEATURE_MISSING_SHMEM, "feature.MISSING_SHMEM",
+	 "faults in shared memory and file pages", "shared mappings stay with the kernel"},
+	{UFFD_FEATURE_EVENT_UNMAP, "feature.EVENT_UNMAP", "not used: the calls are trapped", NULL},
+	{UFFD_FEATURE_SIGBUS, "feature.SIGBUS", "not used: faults are delivered", NULL},
+	{UFFD_FEATURE_THREAD_ID, "feature.THREAD_ID",
+	 "which thread faulted: the pager follows it to its CPU", "slow answers from another CPU"},
+	{UFFD_FEATURE_MINOR_HUGETLBFS, "feature.MINOR_HUGETLBFS",
+	 "not used: huge pages stay with the kernel", NULL},
+	{UFFD_FEATURE_MINOR_SHMEM, "feature.MINOR_SHMEM", "minor faults in shared memory",
+	 "shared mappings stay with the kernel"},
+	{UFFD_FEATURE_EXACT_ADDRESS, "feature.EXACT_ADDRESS", "the exact address of a fault (5.18)",
+	 "records name the page, not the byte"},
+	{UFFD_FEATURE_WP_HUGETLBFS_SHMEM, "feature.WP_HUGETLBFS_SHMEM",
+	 "write protection of shared memory (5.19)", "first writes to shared pages are not seen"},
+	{UFFD_FEATURE_WP_UNPOPULATED, "feature.WP_UNPOPULATED",
+	 "write protection of empty pages (6.4)", "it is set again after each page is filled"},
+	{UFFD_FEATURE_POISON, "feature.POISON", "SIGBUS for a page that cannot be had (6.6)",
+	 "the signal has to be sent by ptrace"},
+	{UFFD_FEATURE_WP_ASYNC, "feature.WP_ASYNC", "not used: write faults are wanted", NULL},
+	{UFFD_FEATURE_MOVE, "feature.MOVE", "pages taken out without a copy (6.8)",
+	 "eviction copies and drops, at a few times the cost"},
 };
 
 static void check_uffd_features(struct findings *f)
@@ -162,9 +167,9 @@ static void check_uffd_features(struct findings *f)
 	for (size_t i = 0; i < ARRAY_SIZE(uffd_features); i++) {
 		u64 bit = uffd_features[i].bit;
 		bool has = f->caps.run.uffd_features & bit;
-		enum fact_state state = has || !uffd_features[i].cost ? FACT_OK :
-					UFFD_FEATURES_REQUIRED & bit  ? FACT_MISSING :
-									FACT_DEGRADED;
+		enum fact_state state = has || !uffd_features[i].cost  ? FACT_OK
+					: UFFD_FEATURES_REQUIRED & bit ? FACT_MISSING
+								       : FACT_DEGRADED;
 		struct fact *fact = add(f, uffd_features[i].id, state, "%s: %s", has ? "yes" : "no",
 					uffd_features[i].what);
 
@@ -178,14 +183,18 @@ static void check_control(struct findings *f)
 	const struct caps_all *c = &f->caps;
 	struct fact *fact;
 
-	add_caps(f, "ptrace", c->ptrace, FACT_MISSING, "a child can be seized", "no program can be followed",
+	add_caps(f, "ptrace", c->ptrace, FACT_MISSING, "a child can be seized",
+		 "no program can be followed",
 		 c->run.yama_scope >= 2 ? "sysctl kernel.yama.ptrace_scope=1" : MEND_SECCOMP);
-	fact = add(f, "ptrace.yama", c->run.yama_scope >= 2 && !c->run.cap_sys_ptrace ? FACT_DEGRADED : FACT_OK,
-		   c->run.yama_scope < 0 ? "no Yama" : "kernel.yama.ptrace_scope=%d", c->run.yama_scope);
+	fact = add(f, "ptrace.yama",
+		   c->run.yama_scope >= 2 && !c->run.cap_sys_ptrace ? FACT_DEGRADED : FACT_OK,
+		   c->run.yama_scope < 0 ? "no Yama" : "kernel.yama.ptrace_scope=%d",
+		   c->run.yama_scope);
 	fact->cost = "only root may trace";
 	fact->mend = "sysctl kernel.yama.ptrace_scope=1";
 	fact = add(f, "ptrace.tracer", c->tracer ? FACT_DEGRADED : FACT_OK,
-		   c->tracer ? "upager itself is traced by process %d" : "nobody traces upager", c->tracer);
+		   c->tracer ? "upager itself is traced by process %d" : "nobody traces upager",
+		   c->tracer);
 	fact->cost = "a tracer that follows forks takes the program before upager can";
 	fact->mend = "start upager outside strace -f or gdb";
 	add_caps(f, "pidfd_getfd", c->run.pidfd_getfd, FACT_MISSING, "works",
@@ -196,11 +205,13 @@ static void check_control(struct findings *f)
 	fact->mend = "boot without vdso=0";
 	add_caps(f, "seccomp.trace", c->run.seccomp_trace, FACT_MISSING, "RET_TRACE is available",
 		 "memory calls cannot be seen", "boot a kernel built with CONFIG_SECCOMP_FILTER");
-	add_caps(f, "seccomp.spec_allow", c->run.seccomp_spec_allow, FACT_DEGRADED, "SPEC_ALLOW is available",
-		 "some kernels slow down a filtered program", MEND_KERNEL);
-	fact = add(f, "seccomp.self", c->seccomp_mode == 2 ? FACT_DEGRADED : FACT_OK, "libseccomp %s, %s",
-		   c->seccomp_lib, c->seccomp_mode == 2 ? "upager itself runs under a filter"
-							: "upager itself runs unfiltered");
+	add_caps(f, "seccomp.spec_allow", c->run.seccomp_spec_allow, FACT_DEGRADED,
+		 "SPEC_ALLOW is available", "some kernels slow down a filtered program",
+		 MEND_KERNEL);
+	fact = add(f, "seccomp.self", c->seccomp_mode == 2 ? FACT_DEGRADED : FACT_OK,
+		   "libseccomp %s, %s", c->seccomp_lib,
+		   c->seccomp_mode == 2 ? "upager itself runs under a filter"
+					: "upager itself runs unfiltered");
 	fact->cost = "calls that a program may make natively here may be refused";
 	fact->mend = MEND_SECCOMP;
 }
@@ -215,17 +226,19 @@ static void check_resources(struct findings *f)
 		 c->uring_disabled > 0 ? "sysctl kernel.io_uring_disabled=0" : MEND_SECCOMP);
 	add_caps(f, "pagemap_scan", c->run.pagemap_scan, FACT_DEGRADED, "PAGEMAP_SCAN works (6.7)",
 		 "--check 3 reads pagemap entry by entry", MEND_KERNEL);
-	fact = add(f, "nofile", c->run.nofile_max < 1024 ? FACT_DEGRADED : FACT_OK, "RLIMIT_NOFILE %llu of %llu",
-		   (unsigned long long)c->run.nofile, (unsigned long long)c->run.nofile_max);
+	fact = add(f, "nofile", c->run.nofile_max < 1024 ? FACT_DEGRADED : FACT_OK,
+		   "RLIMIT_NOFILE %llu of %llu", (unsigned long long)c->run.nofile,
+		   (unsigned long long)c->run.nofile_max);
 	fact->cost = "each process of the run needs about three descriptors";
 	fact->mend = "ulimit -n 65536";
 	fact = add(f, "thp", FACT_OK, "transparent huge pages: %s", c->thp[0] ? c->thp : "none");
-	fact = add(f, "max_map_count", c->max_map_count >= 0 && c->max_map_count < 65530 ? FACT_DEGRADED : FACT_OK,
+	fact = add(f, "max_map_count",
+		   c->max_map_count >= 0 && c->max_map_count < 65530 ? FACT_DEGRADED : FACT_OK,
 		   "vm.max_map_count=%lld", (long long)c->max_map_count);
 	fact->cost = "a program with many mappings gets ENOMEM";
 	fact->mend = "sysctl vm.max_map_count=65530";
-	fact = add(f, "overcommit", c->overcommit == 2 ? FACT_DEGRADED : FACT_OK, "vm.overcommit_memory=%d",
-		   c->overcommit);
+	fact = add(f, "overcommit", c->overcommit == 2 ? FACT_DEGRADED : FACT_OK,
+		   "vm.overcommit_memory=%d", c->overcommit);
 	fact->cost = "large reservations fail, as they do natively";
 	fact->mend = "sysctl vm.overcommit_memory=0";
 }
@@ -251,11 +264,12 @@ static _Noreturn void exec_self_test(int err)
 	_exit(EXIT_UPAGER);
 }
 
-/* Wait for the end of `pid`, at most SELF_TEST_LIMIT_MS.  Return: its wait status; -1: killed by us. */
+/* Wait for the end of `pid`, at most SELF_TEST_LIMIT_MS.  Return: its wait status; -1: killed by
+ * us. */
 static int wait_limited(pid_t pid)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), status;
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 	bool ended = pidfd >= 0 && poll(&p, 1, SELF_TEST_LIMIT_MS) == 1;
 
 	if (!ended)
@@ -290,8 +304,10 @@ static void check_run(struct findings *f)
 		said[strcspn(said, "\n")] = '\0';
 		memcpy(fact->detail, said, sizeof(said));
 	} else {
-		snprintf(fact->detail, sizeof(fact->detail), status < 0 ? "it did not end within %d s" :
-			 "it ended with wait status 0x%x", status < 0 ? SELF_TEST_LIMIT_MS / 1000 : status);
+		snprintf(fact->detail, sizeof(fact->detail),
+			 status < 0 ? "it did not end within %d s"
+				    : "it ended with wait status 0x%x",
+			 status < 0 ? SELF_TEST_LIMIT_MS / 1000 : status);
 	}
 out:
 	if (err >= 0)
@@ -313,7 +329,8 @@ static const char *placement_advice(const struct caps_wakeup *w)
 static void print_wakeup(const struct caps_wakeup *w)
 {
 	printf("\nWake-ups (median round trip between two processes)\n"
-	       "  same CPU %.1f us, other CPU %.1f us, unpinned %.1f us, other CPU polling %.1f us\n",
+	       "  same CPU %.1f us, other CPU %.1f us, unpinned %.1f us, other CPU polling %.1f "
+	       "us\n",
 	       w->same_cpu_ns / 1e3, w->other_cpu_ns / 1e3, w->unpinned_ns / 1e3, w->spin_ns / 1e3);
 	if (w->fault_same_cpu_ns)
 		printf("  a fault answered on the same CPU %.1f us, on another %.1f us\n",
@@ -348,7 +365,8 @@ static void print_table(const struct findings *f)
 			printf("%-9s %-26s mend:  %s\n", "", "", fact->mend);
 	}
 	print_wakeup(&f->wakeup);
-	printf("\n%s%s\n", why ? "upager run cannot work here: " : "upager run will work here.", why ? why : "");
+	printf("\n%s%s\n", why ? "upager run cannot work here: " : "upager run will work here.",
+	       why ? why : "");
 }
 
 static void print_json(const struct findings *f)
@@ -361,15 +379,17 @@ static void print_json(const struct findings *f)
 		const struct fact *fact = &f->fact[i];
 		bool bad = fact->state != FACT_OK;
 
-		json_array_append_new(facts, json_pack("{s:s, s:s, s:s, s:s?, s:s?}", "id", fact->id, "state",
-						       state_name[fact->state], "detail", fact->detail, "cost",
-						       bad ? fact->cost : NULL, "mend", bad ? fact->mend : NULL));
+		json_array_append_new(
+			facts, json_pack("{s:s, s:s, s:s, s:s?, s:s?}", "id", fact->id, "state",
+					 state_name[fact->state], "detail", fact->detail, "cost",
+					 bad ? fact->cost : NULL, "mend", bad ? fact->mend : NULL));
 	}
-	root = json_pack("{s:s, s:s, s:b, s:s?, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:s}}", "version",
-			 UPAGER_VERSION, "kernel", f->caps.run.release, "works", !why, "blocker", why, "facts",
-			 facts, "wakeup", "same_cpu_ns", (json_int_t)w->same_cpu_ns, "other_cpu_ns",
-			 (json_int_t)w->other_cpu_ns, "unpinned_ns", (json_int_t)w->unpinned_ns,
-			 "other_cpu_polling_ns", (json_int_t)w->spin_ns, "fault_same_cpu_ns",
+	root = json_pack("{s:s, s:s, s:b, s:s?, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:s}}",
+			 "version", UPAGER_VERSION, "kernel", f->caps.run.release, "works", !why,
+			 "blocker", why, "facts", facts, "wakeup", "same_cpu_ns",
+			 (json_int_t)w->same_cpu_ns, "other_cpu_ns", (json_int_t)w->other_cpu_ns,
+			 "unpinned_ns", (json_int_t)w->unpinned_ns, "other_cpu_polling_ns",
+			 (json_int_t)w->spin_ns, "fault_same_cpu_ns",
 			 (json_int_t)w->fault_same_cpu_ns, "fault_other_cpu_ns",
 			 (json_int_t)w->fault_other_cpu_ns, "placement", placement_advice(w));
 	BUG_ON(!root);
@@ -405,21 +425,22 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-	{ "json", 'j', NULL, 0, "Print the findings as JSON", 0 },
-	{ "help", '?', NULL, 0, "Show this help", -1 },
-	{ 0 },
+	{"json", 'j', NULL, 0, "Print the findings as JSON", 0},
+	{"help", '?', NULL, 0, "Show this help", -1},
+	{0},
 };
 
 static const struct argp doctor_argp = {
 	.options = options,
 	.parser = parse_option,
-	.doc = "Say what this machine allows upager to do: each fact, what its lack costs, and what mends it."
+	.doc = "Say what this machine allows upager to do: each fact, what its lack costs, and "
+	       "what mends it."
 	       "\vExit status: 0 if `upager run` will work, 1 if not, 125 on a usage error.",
 };
 
 int cmd_doctor(int argc, char **argv)
 {
-	struct findings f = { 0 };
+	struct findings f = {0};
 	bool json = false;
 
 	argp_parse(&doctor_argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL, &json);

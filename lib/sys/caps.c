@@ -3,8 +3,8 @@
  * caps.c - find out by trying what this kernel and this user's privileges allow (see caps.h).
  *
  * Every try works on a scratch object and leaves nothing behind.  UFFDIO_API works once per
- * userfaultfd, so each question about features costs an fd of its own.  The wake-up measurements are
- * in caps_wakeup.c.  Start reading at caps_detect_run().  Counterpart: CRIU's kerndat.c.
+ * userfaultfd, so each question about features costs an fd of its own.  The wake-up measurements
+ * are in caps_wakeup.c.  Start reading at caps_detect_run().  Counterpart: CRIU's kerndat.c.
  */
 #include "sys/caps.h"
 
@@ -79,7 +79,7 @@ static int uffd_open_any(void)
 /* Ask a new scratch userfaultfd for `features`.  *has: those that the kernel has. */
 static caps_t uffd_try_features(u64 features, u64 *has)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	struct uffdio_api api = {.api = UFFD_API, .features = features};
 	int fd = uffd_open_any();
 	caps_t ret = 0;
 
@@ -140,9 +140,13 @@ static caps_t try_pagemap_scan(void)
 	u64 page = page_align_down((u64)&page);
 	struct page_region region;
 	struct pm_scan_arg arg = {
-		.size = sizeof(arg), .start = page, .end = page + PAGE_SIZE,
-		.vec = (u64)&region, .vec_len = 1,
-		.category_mask = PAGE_IS_PRESENT, .return_mask = PAGE_IS_PRESENT,
+		.size = sizeof(arg),
+		.start = page,
+		.end = page + PAGE_SIZE,
+		.vec = (u64)&region,
+		.vec_len = 1,
+		.category_mask = PAGE_IS_PRESENT,
+		.return_mask = PAGE_IS_PRESENT,
 	};
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	caps_t ret;
@@ -180,8 +184,8 @@ static s64 read_number(const char *path)
 
 static void detect_capabilities(struct caps *c)
 {
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
 
 	if (syscall(SYS_capget, &head, data))
 		return;
@@ -216,9 +220,10 @@ void caps_detect_run(struct caps *c)
 /* Really seize a child with every option that `run` uses. */
 static caps_t try_ptrace(void)
 {
-	const unsigned long options = PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
-				      PTRACE_O_TRACECLONE | PTRACE_O_TRACESECCOMP |
-				      PTRACE_O_TRACEEXIT | PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL;
+	const unsigned long options = PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK |
+				      PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
+				      PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEEXIT |
+				      PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL;
 	pid_t pid = fork();
 	caps_t ret;
 
@@ -237,7 +242,7 @@ static caps_t try_ptrace(void)
 
 static caps_t try_io_uring(u32 *features)
 {
-	struct io_uring_params params = { 0 };
+	struct io_uring_params params = {0};
 	struct io_uring ring;
 	int ret = io_uring_queue_init_params(8, &ring, &params);
 
@@ -281,8 +286,8 @@ void caps_detect_all(struct caps_all *c)
 	c->uring_disabled = read_number("/proc/sys/kernel/io_uring_disabled");
 	c->seccomp_mode = prctl(PR_GET_SECCOMP);
 	if (lib)
-		snprintf(c->seccomp_lib, sizeof(c->seccomp_lib), "%u.%u.%u", lib->major,
-			 lib->minor, lib->micro);
+		snprintf(c->seccomp_lib, sizeof(c->seccomp_lib), "%u.%u.%u", lib->major, lib->minor,
+			 lib->micro);
 	detect_thp(c);
 	c->unprivileged_userfaultfd = read_number("/proc/sys/vm/unprivileged_userfaultfd");
 	c->max_map_count = read_number("/proc/sys/vm/max_map_count");
@@ -309,7 +314,8 @@ const char *caps_blocker(const struct caps *c)
 	if (c->uffd_fork)
 		return "fork events are not permitted: run upager as root (CAP_SYS_PTRACE)";
 	if (c->seccomp_trace)
-		return "this kernel has no seccomp filters: boot one built with CONFIG_SECCOMP_FILTER";
+		return "this kernel has no seccomp filters: boot one built with "
+		       "CONFIG_SECCOMP_FILTER";
 	if (c->yama_scope >= 3)
 		return "ptrace is switched off (kernel.yama.ptrace_scope=3): it can be lifted only "
 		       "by a reboot with another value";

@@ -2,9 +2,9 @@
 /*
  * caps_wakeup.c - what it costs here to wake another process, and to have a fault answered.
  *
- * Called by `upager doctor` (caps.h).  The figures decide where the pager should answer a fault: on the
- * faulting thread's CPU, or elsewhere.  Each is the median of short rounds, because one interrupt spoils
- * a mean.  Start reading at caps_measure_wakeup().
+ * Called by `upager doctor` (caps.h).  The figures decide where the pager should answer a fault: on
+ * the faulting thread's CPU, or elsewhere.  Each is the median of short rounds, because one
+ * interrupt spoils a mean.  Start reading at caps_measure_wakeup().
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -137,7 +137,7 @@ out_close:
 static _Noreturn void answer_faults(int uffd)
 {
 	static char zeroes[4096] __attribute__((aligned(4096)));
-	struct uffdio_copy copy = { .src = (u64)zeroes, .len = PAGE_SIZE };
+	struct uffdio_copy copy = {.src = (u64)zeroes, .len = PAGE_SIZE};
 	struct uffd_msg msg;
 
 	for (;;) {
@@ -151,9 +151,10 @@ static _Noreturn void answer_faults(int uffd)
 /* A userfaultfd (blocking reads) over `r`, or -1. */
 static int uffd_over(struct range r)
 {
-	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_api api = {.api = UFFD_API};
 	struct uffdio_register reg = {
-		.range = { r.start, range_len(r) }, .mode = UFFDIO_REGISTER_MODE_MISSING,
+		.range = {r.start, range_len(r)},
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
 	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
 
@@ -171,7 +172,8 @@ static u64 measure_fault(struct placement where)
 {
 	const size_t len = NR_ROUNDS * PAGE_SIZE;
 	u64 ns[NR_ROUNDS], result = 0;
-	volatile char *mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile char *mem =
+		mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	cpu_set_t before;
 	int uffd;
 	pid_t pid;
@@ -226,12 +228,12 @@ void caps_measure_wakeup(struct caps_wakeup *out)
 
 	memset(out, 0, sizeof(*out));
 	two_cpus(cpu);
-	out->same_cpu_ns = measure_ping((struct placement){ cpu[0], cpu[0], false });
-	out->unpinned_ns = measure_ping((struct placement){ -1, -1, false });
-	out->fault_same_cpu_ns = measure_fault((struct placement){ cpu[0], cpu[0], false });
+	out->same_cpu_ns = measure_ping((struct placement){cpu[0], cpu[0], false});
+	out->unpinned_ns = measure_ping((struct placement){-1, -1, false});
+	out->fault_same_cpu_ns = measure_fault((struct placement){cpu[0], cpu[0], false});
 	if (cpu[1] < 0)
 		return;
-	out->other_cpu_ns = measure_ping((struct placement){ cpu[0], cpu[1], false });
-	out->spin_ns = measure_ping((struct placement){ cpu[0], cpu[1], true });
-	out->fault_other_cpu_ns = measure_fault((struct placement){ cpu[0], cpu[1], false });
+	out->other_cpu_ns = measure_ping((struct placement){cpu[0], cpu[1], false});
+	out->spin_ns = measure_ping((struct placement){cpu[0], cpu[1], true});
+	out->fault_other_cpu_ns = measure_fault((struct placement){cpu[0], cpu[1], false});
 }

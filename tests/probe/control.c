@@ -44,7 +44,8 @@ PROBE(proc_mem_fails, "/proc/PID/mem of a missing armed page fails with EIO and 
 	EXPECT_EQ(byte, 42);
 }
 
-PROBE(process_vm_readv_blocks, "process_vm_readv of a missing armed page sends a fault and blocks its caller")
+PROBE(process_vm_readv_blocks,
+      "process_vm_readv of a missing armed page sends a fault and blocks its caller")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, wait_to_be_killed);
 	pid_t reader = fork_child();
@@ -52,7 +53,7 @@ PROBE(process_vm_readv_blocks, "process_vm_readv of a missing armed page sends a
 
 	if (!reader) {
 		char byte;
-		struct iovec local = { &byte, 1 }, remote = { (void *)s.mem, 1 };
+		struct iovec local = {&byte, 1}, remote = {(void *)s.mem, 1};
 
 		close(s.uffd);
 		EXPECT_EQ(process_vm_readv(s.pid, &local, 1, &remote, 1, 0), 1);
@@ -88,12 +89,14 @@ static pid_t clone_guardian(void)
 
 static bool hung_up(int fd, int ms)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 
 	return poll(&p, 1, ms) > 0 && (p.revents & POLLHUP);
 }
 
-PROBE(clone_files_keeps_fds, "a process that shares the fd table by CLONE_FILES keeps descriptors open when the other is killed")
+PROBE(clone_files_keeps_fds,
+      "a process that shares the fd table by CLONE_FILES keeps descriptors open when "
+      "the other is killed")
 {
 	struct lab *lab = lab_new();
 	pid_t owner;
@@ -129,7 +132,8 @@ static struct lab *guardian_lab;
 static void touch_and_tell_outside(struct lab *lab)
 {
 	(void)peek(lab->mem);
-	atomic_store(&guardian_lab->value[READ_SOMETHING], 1); /* nobody answered: must not be reached */
+	atomic_store(&guardian_lab->value[READ_SOMETHING],
+		     1); /* nobody answered: must not be reached */
 }
 
 /* What a supervisor does: hold the userfaultfd, start a guardian, be killed. */
@@ -145,7 +149,9 @@ static noreturn void supervise(void)
 		pause();
 }
 
-PROBE(guardian_holds_faults, "with a guardian a supervisor's death leaves its program's faults waiting, not answered by zeroes")
+PROBE(guardian_holds_faults,
+      "with a guardian a supervisor's death leaves its program's faults waiting, not "
+      "answered by zeroes")
 {
 	pid_t supervisor;
 
@@ -169,7 +175,7 @@ enum { STAGING, RESULT, DO_FORK, FD };
 
 static long move_page(int uffd, u64 dst, u64 src)
 {
-	struct uffdio_move op = { .dst = dst, .src = src, .len = PAGE_SIZE };
+	struct uffdio_move op = {.dst = dst, .src = src, .len = PAGE_SIZE};
 
 	return ioctl(uffd, UFFDIO_MOVE, &op) ? -errno : 0;
 }
@@ -180,8 +186,8 @@ static int stub(void *arg)
 
 	lab_hold(lab, 2);
 	atomic_store(&lab->value[RESULT],
-		     move_page((int)atomic_load(&lab->value[FD]), (u64)atomic_load(&lab->value[STAGING]),
-			       lab->mem));
+		     move_page((int)atomic_load(&lab->value[FD]),
+			       (u64)atomic_load(&lab->value[STAGING]), lab->mem));
 	lab_reach(lab, 3);
 	return 0;
 }
@@ -190,7 +196,7 @@ static int stub(void *arg)
 static void move_in_tracee(struct lab *lab)
 {
 	static char stack[64 * 1024] __attribute__((aligned(16)));
-	struct range staging = { 0, 0 };
+	struct range staging = {0, 0};
 	pid_t task, child = 0;
 	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	void *at = mmap(NULL, 3 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -278,7 +284,9 @@ PROBE(move_from_outside, "MOVE from another process says EINVAL")
 
 /* ---- ownership ---- */
 
-PROBE(unregister_wakes, "UNREGISTER by another process wakes who waits in the range; its page is the kernel's again")
+PROBE(unregister_wakes,
+      "UNREGISTER by another process wakes who waits in the range; its page is the "
+      "kernel's again")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, touch_and_tell);
 

@@ -39,7 +39,8 @@ static void read_then_write(struct lab *lab)
 }
 
 PROBE(missing_other_process,
-      "missing faults of a process reach whoever took its userfaultfd by pidfd_getfd, who may answer")
+      "missing faults of a process reach whoever took its userfaultfd by pidfd_getfd, "
+      "who may answer")
 {
 	struct subject s = subject_start(2, FEATURES_RUN, read_then_write);
 	struct uffd_msg msg = expect_fault(s.uffd, page_of(&s, 0), 0);
@@ -78,7 +79,8 @@ static void read_hold_write(struct lab *lab)
 	EXPECT_EQ(peek(lab->mem), 9);
 }
 
-PROBE(zeropage_write_unseen, "a write to a ZEROPAGE page that is not write-protected sends no message")
+PROBE(zeropage_write_unseen,
+      "a write to a ZEROPAGE page that is not write-protected sends no message")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, read_hold_write);
 
@@ -123,7 +125,8 @@ PROBE(copy_wp_mode, "COPY with MODE_WP maps a page whose first write is a WP fau
 
 /* ---- what was there before the memory was armed ---- */
 
-PROBE(armed_late, "pages that were there before REGISTER send nothing until they are write-protected")
+PROBE(armed_late, "pages that were there before REGISTER send nothing until they are write- "
+		  "protected")
 {
 	struct subject s = subject_prepare(1, FEATURES_RUN, read_hold_write);
 
@@ -209,10 +212,12 @@ PROBE(fault_in_populate, "MADV_POPULATE_WRITE and mlock() of missing pages fault
 	subject_end(&s);
 }
 
-PROBE(user_mode_only, "a USER_MODE_ONLY userfaultfd makes faults inside system calls fail with EFAULT")
+PROBE(user_mode_only,
+      "a USER_MODE_ONLY userfaultfd makes faults inside system calls fail with EFAULT")
 {
 	int uffd = syscall(SYS_userfaultfd, UFFD_USER_MODE_ONLY), fd[2];
-	char *mem = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *mem =
+		mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	EXPECT(uffd >= 0);
 	EXPECT_EQ(uffd_api(uffd, 0), 0);
@@ -251,7 +256,9 @@ static void touch_and_hold(struct lab *lab)
 	lab_hold(lab, 1);
 }
 
-PROBE(copy_stops_at_present, "COPY of several pages does those before a present one and says EAGAIN with the count")
+PROBE(copy_stops_at_present,
+      "COPY of several pages does those before a present one and says EAGAIN with the "
+      "count")
 {
 	static u8 src[4 * 4096];
 	struct subject s = subject_start(4, FEATURES_RUN, touch_and_hold);
@@ -289,7 +296,9 @@ PROBE(process_gone, "answers for a process that is gone say ESRCH")
 	EXPECT(ret == -ESRCH || ret == -ENOSPC);
 }
 
-PROBE(wp_marker_empty, "with WP_UNPOPULATED an empty page can be protected: ZEROPAGE says EEXIST, COPY replaces it")
+PROBE(wp_marker_empty,
+      "with WP_UNPOPULATED an empty page can be protected: ZEROPAGE says EEXIST, COPY "
+      "replaces it")
 {
 	struct subject s;
 
@@ -310,7 +319,8 @@ PROBE(wp_marker_empty, "with WP_UNPOPULATED an empty page can be protected: ZERO
 PROBE(register_busy, "memory of another context is refused with EBUSY")
 {
 	int a = syscall(SYS_userfaultfd, 0), b = syscall(SYS_userfaultfd, 0);
-	void *mem = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *mem =
+		mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	EXPECT(a >= 0 && b >= 0 && mem != MAP_FAILED);
 	EXPECT_EQ(uffd_api(a, 0), 0);
@@ -321,7 +331,7 @@ PROBE(register_busy, "memory of another context is refused with EBUSY")
 
 PROBE(register_file, "a mapping of an ordinary file is refused with EINVAL, private or shared")
 {
-	static const int sharing[] = { MAP_PRIVATE, MAP_SHARED };
+	static const int sharing[] = {MAP_PRIVATE, MAP_SHARED};
 	int uffd = syscall(SYS_userfaultfd, 0), fd = open("/proc/self/exe", O_RDONLY);
 	struct statfs fs;
 
@@ -345,7 +355,9 @@ static void touch_expect_zero(struct lab *lab)
 	poke(lab->mem + PAGE_SIZE, 1);
 }
 
-PROBE(close_wakes_with_zeroes, "closing the last descriptor unregisters and wakes: missing pages read as zeroes")
+PROBE(close_wakes_with_zeroes,
+      "closing the last descriptor unregisters and wakes: missing pages read as "
+      "zeroes")
 {
 	struct subject s = subject_start(2, FEATURES_RUN, touch_expect_zero);
 
@@ -371,7 +383,9 @@ static void touch_with_handler(struct lab *lab)
 	EXPECT_EQ(atomic_load(&handled), 1);
 }
 
-PROBE(signal_during_fault, "a signal interrupts a thread that waits for a fault in user mode; it faults again after the handler")
+PROBE(signal_during_fault,
+      "a signal interrupts a thread that waits for a fault in user mode; it faults "
+      "again after the handler")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, touch_with_handler);
 
@@ -394,7 +408,9 @@ static void read_with_handler(struct lab *lab)
 	EXPECT_EQ(atomic_load(&handled), 1);
 }
 
-PROBE(signal_during_syscall_fault, "a signal during a fault inside a system call neither fails the call nor loses the fault")
+PROBE(signal_during_syscall_fault,
+      "a signal during a fault inside a system call neither fails the call nor loses "
+      "the fault")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, read_with_handler);
 
@@ -406,7 +422,8 @@ PROBE(signal_during_syscall_fault, "a signal during a fault inside a system call
 	subject_end(&s);
 }
 
-PROBE(kill_during_syscall_fault, "SIGKILL ends a process that waits for a fault inside a system call")
+PROBE(kill_during_syscall_fault,
+      "SIGKILL ends a process that waits for a fault inside a system call")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, read_with_handler);
 
@@ -416,7 +433,9 @@ PROBE(kill_during_syscall_fault, "SIGKILL ends a process that waits for a fault 
 	EXPECT_EQ(reap(s.pid), SIGKILL);
 }
 
-PROBE(interrupt_during_fault, "PTRACE_INTERRUPT stops a thread that waits for a fault; resumed, it faults again")
+PROBE(interrupt_during_fault,
+      "PTRACE_INTERRUPT stops a thread that waits for a fault; resumed, it faults "
+      "again")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, touch_once);
 	int status;
@@ -442,16 +461,17 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 
 static void touch_poisoned(struct lab *lab)
 {
-	struct sigaction act = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
+	struct sigaction act = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
 
 	sigaction(SIGBUS, &act, NULL);
 	poke(lab->mem, 1);
 	EXPECT(!"reached after the poisoned page");
 }
 
-PROBE(poison, "POISON of a missing page raises SIGBUS: BUS_MCEERR_AR, or BUS_ADRERR without CONFIG_MEMORY_FAILURE")
+PROBE(poison, "POISON of a missing page raises SIGBUS: BUS_MCEERR_AR, or BUS_ADRERR without "
+	      "CONFIG_MEMORY_FAILURE")
 {
-	struct uffdio_poison op = { .range.len = PAGE_SIZE };
+	struct uffdio_poison op = {.range.len = PAGE_SIZE};
 	struct subject s;
 
 	if (!(probe_uffd_features() & UFFD_FEATURE_POISON))

@@ -35,7 +35,8 @@ static void fork_and_write(struct lab *lab)
 	EXPECT_EQ(peek(lab->mem + PAGE_SIZE), 0);
 }
 
-PROBE(fork_event, "a fork event hands over the child's userfaultfd: wp bits and registration are inherited, faults are its own")
+PROBE(fork_event, "a fork event hands over the child's userfaultfd: wp bits and registration are "
+		  "inherited, faults are its own")
 {
 	struct subject s = subject_start(2, FEATURES_RUN, fork_and_write);
 	int child;
@@ -82,7 +83,9 @@ PROBE(fork_event_grandchild, "a grandchild's fork event arrives on the child's u
 	subject_end(&s);
 }
 
-PROBE(fork_event_eagain, "while a fork event is unread every resolving ioctl says EAGAIN, and fork() does not return")
+PROBE(fork_event_eagain,
+      "while a fork event is unread every resolving ioctl says EAGAIN, and fork() "
+      "does not return")
 {
 	struct subject s = subject_start(2, FEATURES_RUN, fork_and_write);
 	int child, ret;
@@ -180,7 +183,9 @@ static void fork_not_copied(struct lab *lab)
 	EXPECT_EQ(reap(pid), SIGSEGV);
 }
 
-PROBE(fork_dontfork, "MADV_DONTFORK memory is absent in the child; with nothing else armed there is no fork event")
+PROBE(fork_dontfork,
+      "MADV_DONTFORK memory is absent in the child; with nothing else armed there is "
+      "no fork event")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, fork_not_copied);
 
@@ -224,7 +229,9 @@ static void clone_same_mm(struct lab *lab)
 	EXPECT_EQ(peek(lab->mem), 1);
 }
 
-PROBE(vfork_no_event, "vfork and CLONE_VM send no fork event; the child's faults arrive on the same userfaultfd")
+PROBE(vfork_no_event,
+      "vfork and CLONE_VM send no fork event; the child's faults arrive on the same "
+      "userfaultfd")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, clone_same_mm);
 	struct uffd_msg msg = expect_fault(s.uffd, s.mem, WRITE);
@@ -234,7 +241,9 @@ PROBE(vfork_no_event, "vfork and CLONE_VM send no fork event; the child's faults
 	subject_end(&s);
 }
 
-PROBE(fork_event_killed, "a process killed while its fork event is unread dies; the event is withdrawn or its child's fd is at its end")
+PROBE(fork_event_killed,
+      "a process killed while its fork event is unread dies; the event is withdrawn "
+      "or its child's fd is at its end")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, fork_plain);
 	struct uffd_msg msg;

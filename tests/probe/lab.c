@@ -24,7 +24,7 @@
 
 void sleep_ms(int ms)
 {
-	struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000 };
+	struct timespec ts = {ms / 1000, (long)(ms % 1000) * 1000000};
 
 	while (nanosleep(&ts, &ts) && errno == EINTR)
 		;
@@ -32,7 +32,8 @@ void sleep_ms(int ms)
 
 struct lab *lab_new(void)
 {
-	struct lab *lab = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct lab *lab =
+		mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	EXPECT(lab != MAP_FAILED);
 	return lab;
@@ -40,7 +41,7 @@ struct lab *lab_new(void)
 
 static void wait_step(_Atomic u32 *step, u32 n, const char *who)
 {
-	struct timespec tick = { 0, 200000 };
+	struct timespec tick = {0, 200000};
 
 	for (int i = 0; atomic_load(step) < n; i++) {
 		if (i > WAIT_MS * 5)
@@ -129,7 +130,7 @@ static int take_fd(pid_t pid, int remote_fd)
 
 struct subject subject_prepare(u64 nr_pages, u64 features, void (*fn)(struct lab *lab))
 {
-	struct subject s = { .lab = lab_new(), .len = nr_pages * PAGE_SIZE };
+	struct subject s = {.lab = lab_new(), .len = nr_pages * PAGE_SIZE};
 	int fd;
 
 	s.lab->nr_pages = nr_pages;
@@ -182,7 +183,7 @@ void subject_end(struct subject *s)
 
 u64 probe_uffd_features(void)
 {
-	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_api api = {.api = UFFD_API};
 	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
 
 	EXPECT(fd >= 0);
@@ -194,7 +195,7 @@ u64 probe_uffd_features(void)
 /* Return: whether a message could be read within `ms`. */
 static bool read_msg(int uffd, int ms, struct uffd_msg *msg)
 {
-	struct pollfd p = { .fd = uffd, .events = POLLIN };
+	struct pollfd p = {.fd = uffd, .events = POLLIN};
 
 	while (poll(&p, 1, ms) > 0) {
 		int n = uffd_read(uffd, msg, 1);
@@ -219,8 +220,8 @@ void expect_silence(int uffd, int ms)
 	struct uffd_msg msg;
 
 	if (read_msg(uffd, ms, &msg))
-		probe_fail(__FILE__, __LINE__, "unexpected message 0x%x at 0x%llx flags %llu", msg.event,
-			   (unsigned long long)msg.arg.pagefault.address,
+		probe_fail(__FILE__, __LINE__, "unexpected message 0x%x at 0x%llx flags %llu",
+			   msg.event, (unsigned long long)msg.arg.pagefault.address,
 			   (unsigned long long)msg.arg.pagefault.flags);
 }
 
@@ -303,7 +304,7 @@ int seccomp_trace_call(int nr)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE | 7),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog prog = { ARRAY_SIZE(code), code };
+	struct sock_fprog prog = {ARRAY_SIZE(code), code};
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
@@ -312,8 +313,8 @@ int seccomp_trace_call(int nr)
 
 noreturn void exec_victim(const char *how)
 {
-	char *argv[] = { (char *)"probe", (char *)"--victim", (char *)how, NULL };
-	char *envp[] = { NULL };
+	char *argv[] = {(char *)"probe", (char *)"--victim", (char *)how, NULL};
+	char *envp[] = {NULL};
 
 	execve("/proc/self/exe", argv, envp);
 	probe_fail(__FILE__, __LINE__, "execve: %s", strerror(errno));

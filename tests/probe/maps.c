@@ -58,7 +58,8 @@ static void remap_move(struct lab *lab)
 	remap_larger(lab, MREMAP_MAYMOVE); /* a guard page is in the way: it must move */
 }
 
-PROBE(mremap_move, "EVENT_REMAP keeps registration and wp bits over a move, and arms what it grew by")
+PROBE(mremap_move, "EVENT_REMAP keeps registration and wp bits over a move, and arms what it grew "
+		   "by")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, remap_move);
 	struct uffd_msg msg;
@@ -138,7 +139,8 @@ static void remap_dontunmap(struct lab *lab)
 	EXPECT_EQ(peek(lab->mem), 0); /* the old place is empty */
 }
 
-PROBE(mremap_dontunmap, "MREMAP_DONTUNMAP leaves the old place armed and empty, and arms the new one")
+PROBE(mremap_dontunmap,
+      "MREMAP_DONTUNMAP leaves the old place armed and empty, and arms the new one")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, remap_dontunmap);
 
@@ -208,14 +210,17 @@ static void grow_stack(struct lab *lab)
 	EXPECT(at != MAP_FAILED); /* the hole is larger than stack_guard_gap, 256 pages */
 	EXPECT(!munmap(at, hole + top));
 	EXPECT(mmap((void *)stack, top, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0) == (void *)stack);
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1,
+		    0) == (void *)stack);
 	atomic_store(&lab->value[MEM], (long)stack);
 	lab_reach(lab, 1);
 	lab_hold(lab, 1);
 	poke(stack - 1, 1); /* grows by a page */
 }
 
-PROBE(growsdown_armed, "an armed MAP_GROWSDOWN mapping that grows stays armed: the touch that grows it is delivered")
+PROBE(growsdown_armed,
+      "an armed MAP_GROWSDOWN mapping that grows stays armed: the touch that grows it "
+      "is delivered")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, grow_stack);
 	u64 stack;
@@ -269,12 +274,16 @@ PROBE(pagemap_wp, "pagemap shows present pages by bit 63 and wp by bit 57")
 	reap(s.pid);
 }
 
-PROBE(pagemap_scan, "PAGEMAP_SCAN of another process lists its present pages; a protected one is not WRITTEN")
+PROBE(pagemap_scan, "PAGEMAP_SCAN of another process lists its present pages; a protected one is "
+		    "not WRITTEN")
 {
 	struct page_region region[4];
 	struct pm_scan_arg arg = {
-		.size = sizeof(arg), .vec = (u64)region, .vec_len = 4,
-		.category_mask = PAGE_IS_PRESENT, .return_mask = PAGE_IS_PRESENT | PAGE_IS_WRITTEN,
+		.size = sizeof(arg),
+		.vec = (u64)region,
+		.vec_len = 4,
+		.category_mask = PAGE_IS_PRESENT,
+		.return_mask = PAGE_IS_PRESENT | PAGE_IS_WRITTEN,
 	};
 	struct subject s = subject_start(2, FEATURES_RUN, protect_and_write);
 	char path[32];
@@ -338,7 +347,8 @@ static void free_and_touch(struct lab *lab)
 	(void)peek(lab->mem);
 }
 
-PROBE(madv_free, "MADV_FREE keeps page and wp bit; if the kernel takes the page the next touch is a missing fault")
+PROBE(madv_free, "MADV_FREE keeps page and wp bit; if the kernel takes the page the next touch "
+		 "is a missing fault")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, free_and_touch);
 
@@ -376,7 +386,9 @@ static void unmap_under_waiter(struct lab *lab)
 	pthread_join(thread, NULL);
 }
 
-PROBE(munmap_under_waiter, "munmap() under a waiting fault leaves the thread asleep; WAKE of the old range gives it SIGSEGV")
+PROBE(munmap_under_waiter,
+      "munmap() under a waiting fault leaves the thread asleep; WAKE of the old range "
+      "gives it SIGSEGV")
 {
 	struct subject s = subject_start(1, FEATURES_RUN, unmap_under_waiter);
 

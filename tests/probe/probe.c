@@ -2,8 +2,9 @@
 /*
  * probe.c - runs the probes: `probe NAME...`, `probe -l` lists them, `probe` alone runs all.
  *
- * Each probe runs in a process group of its own with a time limit; whatever it leaves behind is killed.
- * Exit status: 0 all facts hold (or were skipped among others), 77 the only one was skipped, 1 not.
+ * Each probe runs in a process group of its own with a time limit; whatever it leaves behind is
+ * killed. Exit status: 0 all facts hold (or were skipped among others), 77 the only one was
+ * skipped, 1 not.
  */
 #include "probe.h"
 
@@ -18,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LIMIT_S	 20
+#define LIMIT_S	  20
 #define EXIT_SKIP 77
 
 static struct probe *probes;
@@ -41,8 +42,8 @@ noreturn void probe_fail(const char *file, int line, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	dprintf(STDERR_FILENO, "%s:%d: %s\n", strrchr(file, '/') ? strrchr(file, '/') + 1 : file, line,
-		text);
+	dprintf(STDERR_FILENO, "%s:%d: %s\n", strrchr(file, '/') ? strrchr(file, '/') + 1 : file,
+		line, text);
 	_exit(1);
 }
 
@@ -96,7 +97,11 @@ static int report(const struct probe *p)
 {
 	int ret = run_probe(p);
 
-	printf("%-4s %s: %s\n", ret == 0 ? "ok" : ret == EXIT_SKIP ? "skip" : "FAIL", p->name, p->fact);
+	printf("%-4s %s: %s\n",
+	       ret == 0		  ? "ok"
+	       : ret == EXIT_SKIP ? "skip"
+				  : "FAIL",
+	       p->name, p->fact);
 	fflush(stdout);
 	return ret;
 }
@@ -133,7 +138,7 @@ static int run_named(int nr, char **names)
 
 static int run_all(void)
 {
-	int nr[3] = { 0 }; /* ok, skipped, failed */
+	int nr[3] = {0}; /* ok, skipped, failed */
 
 	for (const struct probe *p = probes; p; p = p->next) {
 		int ret = report(p);

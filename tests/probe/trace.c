@@ -46,8 +46,9 @@ static struct tracee_stop wait_for(pid_t tid, enum tracee_event event)
 		if (s.event == event)
 			return s;
 		if (s.event == TE_EXITED || s.event == TE_KILLED || s.event == TE_NO_TASKS)
-			probe_fail(__FILE__, __LINE__, "task ended (event %d status %d) before event %d",
-				   s.event, s.status, event);
+			probe_fail(__FILE__, __LINE__,
+				   "task ended (event %d status %d) before event %d", s.event,
+				   s.status, event);
 		tracee_resume(tid, s.event == TE_SIGNAL ? s.status : 0);
 	}
 }
@@ -115,7 +116,8 @@ static void watch_child(struct lab *lab)
 	EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
 }
 
-PROBE(group_stop, "a seized task's group stop (LISTEN) and continuation reach its real parent, when the tracer is another")
+PROBE(group_stop, "a seized task's group stop (LISTEN) and continuation reach its real parent, "
+		  "when the tracer is another")
 {
 	struct lab *lab = lab_new();
 	pid_t parent = fork_child(), child;
@@ -161,7 +163,9 @@ static void one_trapped_call(struct lab *lab)
 	atomic_store(&lab->value[0], syscall(TRACED_CALL, 0));
 }
 
-PROBE(seccomp_then_exit_stop, "from a seccomp stop PTRACE_SYSCALL leads straight to the exit stop, with the result")
+PROBE(seccomp_then_exit_stop,
+      "from a seccomp stop PTRACE_SYSCALL leads straight to the exit stop, with the "
+      "result")
 {
 	struct lab *lab = lab_new();
 	pid_t pid = start_traced(lab, one_trapped_call);
@@ -181,7 +185,8 @@ PROBE(seccomp_then_exit_stop, "from a seccomp stop PTRACE_SYSCALL leads straight
 	resume_to_end(pid, 0);
 }
 
-PROBE(seccomp_skip, "at a seccomp stop number -1 skips the call and the program gets the result that was set")
+PROBE(seccomp_skip, "at a seccomp stop number -1 skips the call and the program gets the result "
+		    "that was set")
 {
 	struct lab *lab = lab_new();
 	pid_t pid = start_traced(lab, one_trapped_call);
@@ -195,7 +200,8 @@ PROBE(seccomp_skip, "at a seccomp stop number -1 skips the call and the program 
 	EXPECT_EQ(atomic_load(&lab->value[0]), 4321);
 }
 
-PROBE(seccomp_skip_then_exit_stop, "a call skipped at its seccomp stop still has an exit stop under PTRACE_SYSCALL")
+PROBE(seccomp_skip_then_exit_stop,
+      "a call skipped at its seccomp stop still has an exit stop under PTRACE_SYSCALL")
 {
 	struct lab *lab = lab_new();
 	pid_t pid = start_traced(lab, one_trapped_call);
@@ -231,7 +237,8 @@ static void fork_trapped_call(struct lab *lab)
 	EXPECT_EQ(reap(pid), 3 << 8);
 }
 
-PROBE(fork_inherits_filter, "an auto-attached fork child has the filter, and its trapped calls stop")
+PROBE(fork_inherits_filter,
+      "an auto-attached fork child has the filter, and its trapped calls stop")
 {
 	struct lab *lab = lab_new();
 	pid_t pid = start_traced(lab, fork_trapped_call), child;
@@ -258,7 +265,9 @@ static void clone_untraced(struct lab *lab)
 	EXPECT_EQ(reap(pid), 3 << 8);
 }
 
-PROBE(clone_untraced_escapes, "a CLONE_UNTRACED child escapes the tracer, and its trapped calls fail with ENOSYS")
+PROBE(clone_untraced_escapes,
+      "a CLONE_UNTRACED child escapes the tracer, and its trapped calls fail with "
+      "ENOSYS")
 {
 	struct lab *lab = lab_new();
 	pid_t pid = start_traced(lab, clone_untraced);
@@ -299,7 +308,8 @@ static void expect_same_regs(sc_regs *a, sc_regs *b)
 	}
 }
 
-PROBE(exec_inject, "after PTRACE_EVENT_EXEC, at execve's exit stop, calls injected through the vdso run and leave no trace")
+PROBE(exec_inject, "after PTRACE_EVENT_EXEC, at execve's exit stop, calls injected through the "
+		   "vdso run and leave no trace")
 {
 	struct lab *lab = lab_new();
 	pid_t pid = start_traced(lab, exec_short);
@@ -312,7 +322,9 @@ PROBE(exec_inject, "after PTRACE_EVENT_EXEC, at execve's exit stop, calls inject
 	go_to_exec_exit(pid);
 	EXPECT_EQ(tracee_get_regs(pid, &before), 0);
 	EXPECT_EQ(remote_begin(&remote, pid, vdso_base(pid) + site), 0);
-	EXPECT_EQ(remote_syscall(&remote, &uffd, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0), 0);
+	EXPECT_EQ(remote_syscall(&remote, &uffd, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0,
+				 0, 0),
+		  0);
 	EXPECT(uffd >= 0);
 	EXPECT_EQ(remote_syscall(&remote, &closed, SYS_close, (u64)uffd, 0, 0, 0, 0, 0), 0);
 	EXPECT_EQ(closed, 0);
@@ -322,7 +334,9 @@ PROBE(exec_inject, "after PTRACE_EVENT_EXEC, at execve's exit stop, calls inject
 	resume_to_end(pid, 0);
 }
 
-PROBE(inject_at_call_exit, "calls can be injected at the exit stop of a trapped call, which then returns its own result")
+PROBE(inject_at_call_exit,
+      "calls can be injected at the exit stop of a trapped call, which then returns "
+      "its own result")
 {
 	struct lab *lab = lab_new();
 	pid_t pid = start_traced(lab, one_trapped_call);
@@ -357,7 +371,8 @@ static void exec_from_thread(struct lab *lab)
 		pause();
 }
 
-PROBE(exec_by_thread, "an exec by another thread is reported under the leader's tid, with the caller's former tid as message")
+PROBE(exec_by_thread, "an exec by another thread is reported under the leader's tid, with the "
+		      "caller's former tid as message")
 {
 	struct lab *lab = lab_new();
 	pid_t pid = start_traced(lab, exec_from_thread), thread;
@@ -381,7 +396,9 @@ static int take_injected_uffd(pid_t pid)
 	long uffd;
 
 	EXPECT_EQ(remote_begin(&remote, pid, vdso_base(pid) + remote_vdso_site()), 0);
-	EXPECT_EQ(remote_syscall(&remote, &uffd, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0), 0);
+	EXPECT_EQ(remote_syscall(&remote, &uffd, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0,
+				 0, 0),
+		  0);
 	fd = syscall(__NR_pidfd_getfd, pidfd, uffd, 0);
 	EXPECT(fd >= 0);
 	EXPECT_EQ(remote_syscall(&remote, &uffd, SYS_close, (u64)uffd, 0, 0, 0, 0, 0), 0);
@@ -391,7 +408,9 @@ static int take_injected_uffd(pid_t pid)
 	return fd;
 }
 
-PROBE(exec_new_context, "a userfaultfd taken at an exec belongs to the new image; after the image is gone answers say ESRCH")
+PROBE(exec_new_context,
+      "a userfaultfd taken at an exec belongs to the new image; after the image is "
+      "gone answers say ESRCH")
 {
 	struct lab *lab = lab_new();
 	pid_t pid = start_traced(lab, exec_paused);
@@ -402,7 +421,8 @@ PROBE(exec_new_context, "a userfaultfd taken at an exec belongs to the new image
 	go_to_exec_exit(pid);
 	fd = take_injected_uffd(pid);
 	EXPECT_EQ(tracee_get_regs(pid, &regs), 0);
-	EXPECT_EQ(uffd_register(fd, range_of(page_align_down(regs.rsp), PAGE_SIZE)), 0); /* its stack */
+	EXPECT_EQ(uffd_register(fd, range_of(page_align_down(regs.rsp), PAGE_SIZE)),
+		  0); /* its stack */
 	kill(pid, SIGKILL);
 	while (tracee_wait(pid).event != TE_KILLED)
 		tracee_resume(pid, 0);
