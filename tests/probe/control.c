@@ -295,3 +295,40 @@ PROBE(unregister_wakes,
 	subject_end(&s);
 	EXPECT_EQ(atomic_load(&s.lab->value[1]), 1);
 }
+
+/* ---- a task that ends ---- */
+
+static int end_at_once(void *arg)
+{
+	return 0;
+}
+
+/* A task of the same memory, whose tid word lies in a protected page, ends. */
+static void end_with_tid_word(struct lab *lab)
+{
+	static char stack[64 * 1024] __attribute__((aligned(16)));
+	pid_t task;
+
+	poke(lab->mem, 1);
+	lab_reach(lab, 1);
+	lab_hold(lab, 1);
+	task = clone(end_at_once, stack + sizeof(stack), CLONE_VM | CLONE_CHILD_CLEARTID | SIGCHLD,
+		     NULL, NULL, NULL, (void *)lab->mem);
+	EXPECT(task > 0);
+	EXPECT_EQ(reap(task), 0);
+	atomic_store(&lab->value[0], *(volatile int *)lab->mem);
+}
+
+PROBE(exiting_task_unheard,
+      "a task that exits sends no fault: its clear_child_tid into a protected page is lost")
+{
+	struct subject s = subject_start(1, FEATURES_RUN, end_with_tid_word);
+
+	expect_fault(s.uffd, s.mem, UFFD_PAGEFAULT_FLAG_WRITE);
+	EXPECT_EQ(fill_page(s.uffd, s.mem, 0, 0), 0);
+	lab_await(s.lab, 1);
+	EXPECT_EQ(protect_page(s.uffd, s.mem, true), 0);
+	lab_let(s.lab, 1);
+	subject_end(&s);
+	EXPECT_EQ(atomic_load(&s.lab->value[0]), 1);
+}
