@@ -537,9 +537,11 @@ s64 sim_sys_mremap(struct sim_space *s, u64 old, u64 old_len, u64 new_len, int f
 	if (err)
 		return err;
 	tail = (struct range){ old + new_len, old + old_len };
+	if (flags & MREMAP_FIXED && any_sealed(s, range_of(new_addr, new_len)))
+		return -EPERM;
 	if (new_len < old_len && (tail.end < old || tail.end > TASK_SIZE))
 		return -EINVAL;
-	if ((flags & MREMAP_FIXED && any_sealed(s, range_of(new_addr, new_len))) || any_sealed(s, tail))
+	if (any_sealed(s, tail))
 		return -EPERM;
 	if (flags & MREMAP_FIXED && out_of_window(new_addr, new_len))
 		return -ENOMEM;

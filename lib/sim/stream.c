@@ -445,7 +445,7 @@ void sim_run(const u8 *data, size_t len, const struct sim_options *options, stru
 		if (options->verify_every && sim->stats.ops % options->verify_every == 0) {
 			mm_world_verify(sim->world);
 			sim_check_sharing(sim);
-		} else if (s) {
+		} else if (options->verify_every && s) {
 			mm_verify(s->mm);
 		}
 	}

@@ -15,7 +15,11 @@
 #define SIM_OP_BYTES 8
 
 struct sim_options {
-	u32 verify_every; /* mm_world_verify() after every nth operation; 0: at the end only */
+	/*
+	 * mm_world_verify() after every nth operation, mm_verify() of one space after all others; 0: only at the
+	 * end.  The comparison with oracle and machine is made after each operation in any case.
+	 */
+	u32 verify_every;
 	u32 prefetch_max_pages;
 	bool trace;       /* print each operation before it is done, to stderr */
 };

@@ -104,6 +104,7 @@ static inline void case_add(struct test_case *c, struct step s)
 void cases_layouts(u32 part, u32 parts); /* three slots, all placements, all calls */
 void cases_forked(void);                 /* the same after a fork, in child and parent's flags */
 void cases_mremap(u32 part, u32 parts);
+void cases_files(void);                  /* files and shared memory among anonymous memory */
 void cases_brk(void);
 void cases_hostile(void);                /* odd addresses and lengths */
 

@@ -37,6 +37,11 @@ enum kind {
 	K_OWN,       /* RW, written when nothing beside it was like it: an anon_vma of its own */
 	K_DONTFORK,  /* RW, written, MADV_DONTFORK */
 	NR_KINDS,
+	/* of the set "files" */
+	K_FILE = NR_KINDS, /* RW private, the file's pages of this place: neighbours go on */
+	K_FILE_APART,      /* other pages of it */
+	K_FILE_SHARED,
+	K_SHARED,          /* shared anonymous; at most one in a layout, see cases_files */
 };
 
 static struct step mmap_step(u32 page, u32 pages, int prot, int flags)
@@ -55,6 +60,15 @@ static struct step mremap_step(u32 page, u32 pages, u32 new_pages, int flags, u3
 	return (struct step){ .call = C_MREMAP, .addr = AT(page), .len = PAGES(pages),
 			      .len2 = PAGES(new_pages), .flags = flags,
 			      .addr2 = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) ? AT(to) : 0 };
+}
+
+static struct step file_step(u32 page, int prot, int flags, u32 pgoff)
+{
+	struct step s = mmap_step(page, SLOT_PAGES, prot, flags);
+
+	s.file = true;
+	s.addr2 = pgoff;
+	return s;
 }
 
 static void add_slot(struct test_case *c, u32 slot, enum kind kind)
@@ -96,7 +110,17 @@ static void add_slot(struct test_case *c, u32 slot, enum kind kind)
 		case_add(c, on(C_MADVISE, at, SLOT_PAGES, MADV_DONTFORK));
 		case_add(c, on(C_WRITE, at, 0, 0));
 		break;
-	case NR_KINDS:
+	case K_FILE:
+		case_add(c, file_step(at, RW, MAP_PRIVATE, at));
+		break;
+	case K_FILE_APART:
+		case_add(c, file_step(at, RW, MAP_PRIVATE, at + 50));
+		break;
+	case K_FILE_SHARED:
+		case_add(c, file_step(at, RW, MAP_SHARED, at));
+		break;
+	case K_SHARED:
+		case_add(c, mmap_step(at, SLOT_PAGES, RW, MAP_SHARED | MAP_ANONYMOUS));
 		break;
 	}
 }
@@ -216,5 +240,35 @@ void cases_forked(void)
 			with(&c, mmap_step(FIRST + 6, 2, RW, ANON));
 			break;
 		}
+	}
+}
+
+/*
+ * Mappings that the kernel pages and the model only tracks.  Two shared anonymous ones never merge in the
+ * kernel, where each has a file of its own; the model has no file for them and merges: so one at most.
+ */
+void cases_files(void)
+{
+	static const enum kind kinds[] = { K_HOLE, K_RW_WRITTEN, K_FILE, K_FILE_APART, K_FILE_SHARED, K_SHARED };
+	static const u8 borders[] = { 4, 5, 6, 8, 9, 10 };
+	u32 n = ARRAY_SIZE(kinds);
+
+	for (u32 i = 0; i < n * n * n; i++) {
+		struct test_case c = { 0 };
+		u32 nr_shared = 0, k = i;
+
+		for (u32 slot = 0; slot < SLOTS; slot++, k /= n) {
+			add_slot(&c, slot, kinds[k % n]);
+			nr_shared += kinds[k % n] == K_SHARED;
+		}
+		if (nr_shared > 1)
+			continue;
+		for (u32 from = 0; from < ARRAY_SIZE(borders); from++) {
+			for (u32 to = from + 1; to < ARRAY_SIZE(borders); to++)
+				calls_on_range(&c, borders[from], borders[to]);
+			with(&c, mremap_step(borders[from], 0, 2, MREMAP_MAYMOVE | MREMAP_FIXED, 20));
+		}
+		with(&c, file_step(FIRST + 2, RW, MAP_PRIVATE, FIRST + 2));
+		with(&c, file_step(FIRST + 2, PROT_READ, MAP_SHARED, FIRST + 2));
 	}
 }
