@@ -33,15 +33,15 @@ static void skip_call(struct task *t, long result)
 }
 
 /*
- * May we wait for the exit stop of this call on the spot, which saves a turn of the loop?  Only when the
- * call cannot wait for us or for another of our tracees: nobody else can hold the mm's locks, and it
- * touches no page (LOCKED, POPULATE) and no file (FUSE).
+ * May we wait for the exit stop of this call on the spot, which saves a turn of the loop?  Only when there
+ * is nobody else to serve meanwhile, and the call cannot wait for us: it touches no page (LOCKED,
+ * POPULATE) and no file (FUSE).
  */
-static bool is_prompt(const struct task *t)
+static bool is_prompt(const struct sup *sup, const struct task *t)
 {
 	const struct sc_row *row = t->call.row;
 
-	return row->flags & SC_PROMPT && mm_users(t->space->mm) == 1 && !t->space->lock_future &&
+	return row->flags & SC_PROMPT && sup->nr_tasks == 1 && !t->space->lock_future &&
 	       (row->nr != SYS_mmap || sc_mmap_is_prompt(&t->call.regs));
 }
 
@@ -49,7 +49,7 @@ static bool is_prompt(const struct task *t)
 static void run_call(struct sup *sup, struct task *t)
 {
 	pid_t tid = t->tid;
-	bool prompt = is_prompt(t);
+	bool prompt = is_prompt(sup, t);
 
 	t->state = TASK_CALLING;
 	(void)tracee_resume_to_syscall(tid, 0);

@@ -27,7 +27,7 @@ enum sc_verdict {
 enum sc_flags {
 	SC_MM = 1 << 0,     /* takes the mm's call slot: one at a time in each address space */
 	SC_FORK = 1 << 2,   /* makes a task */
-	SC_PROMPT = 1 << 1, /* cannot wait for anybody when its task alone uses the mm (see start_call) */
+	SC_PROMPT = 1 << 1, /* waits for nobody (see is_prompt) */
 };
 
 struct sc_row {
@@ -72,12 +72,20 @@ SC_DECLARE(munlock);
 SC_DECLARE(mlockall);
 SC_DECLARE(munlockall);
 SC_DECLARE(mseal);
-SC_DECLARE(opaque); /* an effect that is read back from maps: shmat, io_setup, remap_file_pages … */
+SC_DECLARE(shmat);
+SC_DECLARE(opaque); /* an effect that is read back from maps: shmdt, io_setup, remap_file_pages … */
 
 /* What a trapped mremap grows its mapping by, when that begins at `addr`. */
 struct range sc_mremap_grown(const struct task *t, u64 addr);
 /* An mmap that neither touches pages nor asks a file. */
 bool sc_mmap_is_prompt(const sc_regs *regs);
+
+/* sc_place.c: `--layout`; each changes the registers of a call that lets the kernel choose the address */
+void place_mmap(struct sup *sup, struct task *t);
+void place_mremap(struct sup *sup, struct task *t);
+void place_shmat(struct sup *sup, struct task *t);
+/* Where mappings of a fresh image begin; 0: the kernel's business. */
+u64 place_mmap_base(const struct sup *sup, pid_t pid, u64 stack_guard_gap);
 
 /* sc_proc.c */
 SC_DECLARE(clone);
