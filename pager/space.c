@@ -150,7 +150,7 @@ static int reconcile_with_maps(struct space *space)
 					.pgoff = l->start >> PAGE_SHIFT };
 		if (d->vm_flags & VM_UNMANAGED)
 			d->pgoff = l->pgoff;
-		if (l->ino || l->dev) {
+		if (l->ino || l->dev || d->vm_flags & VM_SPECIAL_MAP) { /* [vdso], [vvar]: by name */
 			d->file = vm_file_get(sup->world, (struct vm_file_id){ l->dev, l->ino },
 					      l->name);
 			BUG_ON(!d->file);
@@ -340,6 +340,7 @@ static void set_layout(struct space *space)
 		.start_brk = st.start_brk, .brk = st.start_brk, .start_stack = st.start_stack,
 		.arg_start = st.arg_start, .arg_end = st.arg_end,
 		.env_start = st.env_start, .env_end = st.env_end,
+		.mmap_base = place_mmap_base(space->sup, space->pid, STACK_GUARD_GAP),
 	});
 }
 
