@@ -187,8 +187,8 @@ static enum fault_result do_anonymous_page(struct vm_area_struct *vma, struct vm
 
 /*
  * Missing, says the message, and the model has a page there: another thread's fault brought it, or the
- * message is an old one, or the kernel has dropped it (MADV_FREE; MADV_DONTNEED by an io_uring, which nobody
- * traps).  Only the machine knows: while it has the page it says -EEXIST, and the pte stays.
+ * message is an old one, or the kernel has dropped it (MADV_FREE; MADV_DONTNEED by an io_uring, which
+ * nobody traps).  Only the machine knows: while it has the page it says -EEXIST, and the pte stays.
  */
 static enum fault_result do_dropped_page(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr,
 					 struct pte_ref ref)
@@ -318,8 +318,9 @@ static int expand_downwards(struct vm_area_struct *vma, u64 addr)
 }
 
 /*
- * A fault below a stack.  The kernel has grown it before it raised the fault; but a message that was read late
- * may be of a time before an munmap.  So the vma stays grown only when the machine took the page.
+ * A fault below a stack.  The kernel has grown it before it raised the fault; but a message that was
+ * read late may be of a time before an munmap.  So the vma stays grown only when the machine took the
+ * page.
  */
 static enum fault_result fault_below_stack(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr)
 {

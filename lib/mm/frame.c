@@ -23,8 +23,103 @@ void frame_table_init(struct frame_table *table)
 	*table = (struct frame_table){ 0 };
 	for (u32 i = 0; i < MAX_NODES; i++) {
 		table->node[i].nid = i;
-		table->node[i].free_pfn = PFN_NONE;
+		list_init(&table->node[i].partial);
 	}
+}
+
+struct frame *pfn_to_frame(const struct mm_world *world, u32 pfn)
+{
+	return &world->frames.section[pfn / FRAMES_PER_SECTION]->frame[pfn % FRAMES_PER_SECTION];
+}
+
+static struct section *section_of(const struct mm_world *world, const struct frame *frame)
+{
+	return world->frames.section[frame->pfn / FRAMES_PER_SECTION];
+}
+
+/* start_pfn and spanned_pages, anew. */
+static void node_set_span(const struct frame_table *t, struct node *node)
+{
+	u64 first = UINT64_MAX, last = 0;
+
+	for (u64 i = 0; i < t->nr_sections; i++) {
+		if (!t->section[i] || t->section[i]->frame[0].nid != node->nid)
+			continue;
+		first = u64_min(first, i);
+		last = i + 1;
+	}
+	node->start_pfn = last ? first * FRAMES_PER_SECTION : 0;
+	node->spanned_pages = last ? (last - first) * FRAMES_PER_SECTION : 0;
+}
+
+/* A place for one more section: a hole, or the end.  UINT32_MAX: no memory, or no pfn left. */
+static u32 find_place(struct mm_world *world)
+{
+	struct frame_table *t = &world->frames;
+	u32 i, max;
+
+	for (i = 0; i < t->nr_sections; i++) {
+		if (!t->section[i])
+			return i;
+	}
+	if (((u64)i + 1) * FRAMES_PER_SECTION > PFN_NONE)
+		return UINT32_MAX;
+	if (i == t->max_sections) {
+		struct section **grown;
+
+		max = i ? 2 * i : 8;
+		grown = mem_grow(&world->bytes, t->section, i * sizeof(*grown),
+				 max * sizeof(*grown));
+		if (!grown)
+			return UINT32_MAX;
+		t->section = grown;
+		t->max_sections = max;
+	}
+	return t->nr_sections++;
+}
+
+static int section_add(struct mm_world *world, struct node *node)
+{
+	struct frame_table *t = &world->frames;
+	u32 place = find_place(world);
+	struct section *section;
+
+	if (place == UINT32_MAX)
+		return -ENOMEM;
+	section = mem_zalloc(&world->bytes, sizeof(*section));
+	if (!section)
+		return -ENOMEM; /* the place stays a hole */
+	section->free_pfn = PFN_NONE;
+	for (u32 i = FRAMES_PER_SECTION; i-- > 0;) { /* the lowest pfn is handed out first */
+		section->frame[i].pfn = place * FRAMES_PER_SECTION + i;
+		section->frame[i].nid = node->nid;
+		section->frame[i].index = section->free_pfn;
+		section->free_pfn = section->frame[i].pfn;
+	}
+	section->nr_free = FRAMES_PER_SECTION;
+	list_add_tail(&section->list, &node->partial);
+	t->section[place] = section;
+	node->nr_idle++;
+	node->present_pages += FRAMES_PER_SECTION;
+	node->nr_free += FRAMES_PER_SECTION;
+	node_set_span(t, node);
+	return 0;
+}
+
+/* Pre: all its frames are free. */
+static void section_remove(struct mm_world *world, struct section *section)
+{
+	struct frame_table *t = &world->frames;
+	struct node *node = &t->node[section->frame[0].nid];
+
+	BUG_ON(section->nr_free != FRAMES_PER_SECTION);
+	list_del(&section->list);
+	t->section[section->frame[0].pfn / FRAMES_PER_SECTION] = NULL;
+	mem_free(&world->bytes, section, sizeof(*section));
+	node->nr_idle--;
+	node->present_pages -= FRAMES_PER_SECTION;
+	node->nr_free -= FRAMES_PER_SECTION;
+	node_set_span(t, node);
 }
 
 void frame_table_fini(struct mm_world *world)
@@ -32,53 +127,11 @@ void frame_table_fini(struct mm_world *world)
 	struct frame_table *t = &world->frames;
 
 	BUG_ON(t->nr_used);
-	for (u32 i = 0; i < t->nr_sections; i++)
-		mem_free(&world->bytes, t->section[i], FRAMES_PER_SECTION * sizeof(struct frame));
+	for (u32 i = 0; i < t->nr_sections; i++) {
+		if (t->section[i])
+			section_remove(world, t->section[i]);
+	}
 	mem_free(&world->bytes, t->section, t->max_sections * sizeof(*t->section));
-}
-
-struct frame *pfn_to_frame(const struct mm_world *world, u32 pfn)
-{
-	return &world->frames.section[pfn / FRAMES_PER_SECTION][pfn % FRAMES_PER_SECTION];
-}
-
-/* One section more at the end of the pfns, for this node. */
-static int add_section(struct mm_world *world, struct node *node)
-{
-	struct frame_table *t = &world->frames;
-	u64 pfn = (u64)t->nr_sections * FRAMES_PER_SECTION;
-	struct frame *section;
-
-	if (pfn + FRAMES_PER_SECTION > PFN_NONE)
-		return -ENOMEM;
-	if (t->nr_sections == t->max_sections) {
-		u32 max = t->max_sections ? 2 * t->max_sections : 8;
-		struct frame **grown = mem_grow(&world->bytes, t->section,
-						t->max_sections * sizeof(*grown),
-						max * sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		t->section = grown;
-		t->max_sections = max;
-	}
-	section = mem_zalloc(&world->bytes, FRAMES_PER_SECTION * sizeof(*section));
-	if (!section)
-		return -ENOMEM;
-	t->section[t->nr_sections++] = section;
-
-	for (u32 i = FRAMES_PER_SECTION; i-- > 0;) { /* the lowest pfn is handed out first */
-		section[i].pfn = pfn + i;
-		section[i].nid = node->nid;
-		section[i].index = node->free_pfn;
-		node->free_pfn = pfn + i;
-	}
-	if (!node->present_pages)
-		node->start_pfn = pfn;
-	node->present_pages += FRAMES_PER_SECTION;
-	node->nr_free += FRAMES_PER_SECTION;
-	node->spanned_pages = pfn + FRAMES_PER_SECTION - node->start_pfn;
-	return 0;
 }
 
 int frame_reserve(struct mm_world *world, u32 nid, u64 nr)
@@ -86,7 +139,7 @@ int frame_reserve(struct mm_world *world, u32 nid, u64 nr)
 	struct node *node = &world->frames.node[nid];
 
 	while (node->nr_free < nr) {
-		int err = add_section(world, node);
+		int err = section_add(world, node);
 
 		if (err)
 			return err;
@@ -98,11 +151,17 @@ struct frame *frame_alloc(struct mm_world *world, u32 nid)
 {
 	struct frame_table *t = &world->frames;
 	struct node *node = &t->node[nid];
+	struct section *section;
 	struct frame *frame;
 
-	BUG_ON(node->free_pfn == PFN_NONE);
-	frame = pfn_to_frame(world, node->free_pfn);
-	node->free_pfn = frame->index;
+	BUG_ON(list_empty(&node->partial));
+	section = list_first_entry(&node->partial, struct section, list);
+	frame = &section->frame[section->free_pfn % FRAMES_PER_SECTION];
+	section->free_pfn = frame->index;
+	if (section->nr_free-- == FRAMES_PER_SECTION)
+		node->nr_idle--;
+	if (!section->nr_free)
+		list_del(&section->list);
 	node->nr_free--;
 	node->nr_used++;
 	t->nr_used++;
@@ -118,15 +177,20 @@ struct frame *frame_alloc(struct mm_world *world, u32 nid)
 static void frame_free(struct mm_world *world, struct frame *frame)
 {
 	struct node *node = &world->frames.node[frame->nid];
+	struct section *section = section_of(world, frame);
 
 	BUG_ON(frame->mapcount);
 	frame_set_state(frame, FRAME_FREE);
 	frame->anon_vma = NULL;
-	frame->index = node->free_pfn;
-	node->free_pfn = frame->pfn;
+	frame->index = section->free_pfn;
+	section->free_pfn = frame->pfn;
+	if (section->nr_free++ == 0)
+		list_add(&section->list, &node->partial);
 	node->nr_free++;
 	node->nr_used--;
 	world->frames.nr_used--;
+	if (section->nr_free == FRAMES_PER_SECTION && node->nr_idle++)
+		section_remove(world, section);
 }
 
 void frame_get(struct frame *frame)
@@ -142,38 +206,58 @@ void frame_put(struct mm_world *world, struct frame *frame)
 		frame_free(world, frame);
 }
 
+static void verify_frame(const struct frame *f, u64 *nr_used)
+{
+	if (f->state == FRAME_FREE)
+		return;
+	(*nr_used)++;
+	if (!f->refcount || f->mapcount > f->refcount)
+		BUG("I11: frame %u: refcount %u, mapcount %u", f->pfn, f->refcount, f->mapcount);
+}
+
+/* Returns how many frames of the section are in use. */
+static u64 verify_section(const struct section *section, u32 place)
+{
+	u32 nr_free = 0, pfn = section->free_pfn;
+	u64 nr_used = 0;
+
+	for (u32 i = 0; i < FRAMES_PER_SECTION; i++) {
+		if (section->frame[i].pfn != place * FRAMES_PER_SECTION + i)
+			BUG("I11: section %u has frame %u at %u", place, section->frame[i].pfn, i);
+		verify_frame(&section->frame[i], &nr_used);
+	}
+	for (; pfn != PFN_NONE; nr_free++) {
+		const struct frame *f = &section->frame[pfn % FRAMES_PER_SECTION];
+
+		if (f->state != FRAME_FREE || f->pfn != pfn || nr_free >= FRAMES_PER_SECTION)
+			BUG("I11: frame %u on the free list", pfn);
+		pfn = f->index;
+	}
+	if (nr_free != section->nr_free || nr_free + nr_used != FRAMES_PER_SECTION)
+		BUG("I11: section %u: counts differ from a recount", place);
+	return nr_used;
+}
+
 void frame_table_verify(const struct mm_world *world)
 {
 	const struct frame_table *t = &world->frames;
 	u64 used[MAX_NODES] = { 0 }, present[MAX_NODES] = { 0 };
 	u64 all = 0;
 
-	for (u32 s = 0; s < t->nr_sections; s++) {
-		for (u32 i = 0; i < FRAMES_PER_SECTION; i++) {
-			const struct frame *f = &t->section[s][i];
+	for (u32 i = 0; i < t->nr_sections; i++) {
+		u32 nid;
 
-			present[f->nid]++;
-			if (f->state == FRAME_FREE)
-				continue;
-			used[f->nid]++;
-			if (!f->refcount || f->mapcount > f->refcount)
-				BUG("I11: frame %u: refcount %u, mapcount %u", f->pfn,
-				    f->refcount, f->mapcount);
-		}
+		if (!t->section[i])
+			continue;
+		nid = t->section[i]->frame[0].nid;
+		used[nid] += verify_section(t->section[i], i);
+		present[nid] += FRAMES_PER_SECTION;
 	}
 	for (u32 n = 0; n < MAX_NODES; n++) {
 		const struct node *node = &t->node[n];
-		u64 nr_free = 0;
 
-		for (u32 pfn = node->free_pfn; pfn != PFN_NONE; nr_free++) {
-			const struct frame *f = pfn_to_frame(world, pfn);
-
-			if (f->state != FRAME_FREE || f->nid != n)
-				BUG("I11: frame %u on the free list of node %u", pfn, n);
-			pfn = f->index;
-		}
-		if (node->nr_used != used[n] || node->nr_free != nr_free ||
-		    node->present_pages != present[n] || used[n] + nr_free != present[n])
+		if (node->nr_used != used[n] || node->nr_free != present[n] - used[n] ||
+		    node->present_pages != present[n] || node->spanned_pages < present[n])
 			BUG("I11: node %u: counts differ from a recount", n);
 		all += used[n];
 	}

@@ -10,6 +10,7 @@
 #define UPAGER_FRAME_H
 
 #include "base/base.h"
+#include "base/list.h"
 
 struct anon_vma;
 struct mm_world;
@@ -22,7 +23,7 @@ struct mm_world;
  * Invariant I11: a frame is in exactly one of them; frame_set_state() checks each step.
  */
 enum frame_state {
-	FRAME_FREE,     /* on its node's free list; every other field but pfn, nid is meaningless */
+	FRAME_FREE,     /* on its section's free list; every other field but pfn, nid is meaningless */
 	FRAME_BUSY,     /* somebody fills it or empties it; no policy may choose it */
 	FRAME_RESIDENT, /* mapped, in the policy's hands */
 	FRAME_PINNED,   /* mapped, never to be evicted */
@@ -46,26 +47,38 @@ struct frame {
 #define FRAMES_PER_SECTION 1024u
 #define PFN_NONE           UINT32_MAX
 
+/*
+ * A run of frames that comes and goes as one.  Owned by its node; frees itself when its last frame does,
+ * unless it is the node's only section with nothing in use, which is kept for the next fault.
+ */
+struct section {
+	struct list_head list; /* on node.partial while it has a free frame */
+	u32 free_pfn;          /* head of the free list; PFN_NONE: empty */
+	u32 nr_free;
+	struct frame frame[FRAMES_PER_SECTION];
+};
+
 #define MAX_NODES 4
 
-/* A tier of memory.  Its frames are sections of the world's table that carry its nid. */
+/* A tier of memory. */
 struct node {
 	u32 nid;
+	u32 nr_idle;       /* sections without a used frame: 0 or 1, after a free */
 	u64 start_pfn;     /* of its first section; meaningless while present_pages == 0 */
 	u64 spanned_pages; /* from start_pfn to the end of its last section, holes included */
 	u64 present_pages; /* frames that exist, free or not */
 	u64 nr_free;
 	u64 nr_used;
-	u32 free_pfn;      /* head of the free list; PFN_NONE: empty */
+	struct list_head partial; /* sections with a free frame */
 };
 
 /* All frames of a world: pfn -> frame by section.  Embedded in mm_world. */
 struct frame_table {
-	struct frame **section; /* section[pfn / FRAMES_PER_SECTION] */
-	u32 nr_sections;
-	u32 max_sections;       /* room in `section` */
+	struct section **section; /* section[pfn / FRAMES_PER_SECTION]; NULL: a hole, to be used again */
+	u32 nr_sections;          /* places in use or holes */
+	u32 max_sections;         /* room in `section` */
 	struct node node[MAX_NODES];
-	u64 nr_used;            /* frames not FREE, all nodes */
+	u64 nr_used;              /* frames not FREE, all nodes */
 	u64 nr_used_max;
 };
 
@@ -73,7 +86,7 @@ void frame_table_init(struct frame_table *table);
 /* Pre: every frame is FREE. */
 void frame_table_fini(struct mm_world *world);
 
-/* Make sure that the next `nr` frame_alloc() on the node succeed.  0 or -ENOMEM. */
+/* Make sure that the next `nr` frame_alloc() on the node succeed, if none is freed before.  0 or -ENOMEM. */
 int must_check frame_reserve(struct mm_world *world, u32 nid, u64 nr);
 /* A BUSY frame with refcount 1, mapcount 0.  Pre: frame_reserve() said so. */
 struct frame *frame_alloc(struct mm_world *world, u32 nid);

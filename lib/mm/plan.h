@@ -63,8 +63,8 @@ struct mm_plan {
 struct mm_plan *plan_open(struct mm_struct *mm, const struct plan_ops *ops, struct reserve_need need);
 
 /*
- * A fault came at addr, where no vma is.  If the open plan (may be NULL) is an mremap that would grow in place
- * to there, then it did, and the kernel is filling locked memory inside the call: grow the vma now.
+ * A fault came at addr, where no vma is.  If the open plan (may be NULL) is an mremap that would grow in
+ * place to there, then it did, and the kernel fills locked memory inside the call: grow the vma now.
  */
 bool mremap_grew_in_place(struct mm_plan *plan, u64 addr);
 

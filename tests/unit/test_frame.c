@@ -66,6 +66,48 @@ static void test_node_two_nodes_grow_in_turn_counts_hold(void **state)
 	}
 	frame_table_verify(w);
 	assert_int_equal(w->frames.nr_used, 0);
+	for (int n = 0; n < 2; n++) { /* one section each is kept for the next fault */
+		assert_int_equal(node[n].present_pages, FRAMES_PER_SECTION);
+		assert_int_equal(node[n].spanned_pages, FRAMES_PER_SECTION);
+	}
+	mm_world_destroy(w);
+}
+
+/*   section:  0 1 2  all used;  1 is emptied: kept;  0 is emptied: goes;  its place is used again   */
+static void test_section_emptied_goes_and_its_place_is_used_again(void **state)
+{
+	enum { N = 3 * FRAMES_PER_SECTION };
+	static struct frame *frame[N];
+	struct mm_world *w = fake_world();
+	const struct node *node = w->frames.node;
+	u64 bytes;
+
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(frame_reserve(w, 0, 1), 0);
+		frame[i] = frame_alloc(w, 0);
+		assert_int_equal(frame_to_pfn(frame[i]), i);
+	}
+	bytes = w->bytes;
+	for (u32 i = 0; i < FRAMES_PER_SECTION; i++)
+		frame_put(w, frame[FRAMES_PER_SECTION + i]);
+	assert_int_equal(node->present_pages, N);
+	for (u32 i = 0; i < FRAMES_PER_SECTION; i++)
+		frame_put(w, frame[i]);
+	frame_table_verify(w);
+	assert_int_equal(node->present_pages, N - FRAMES_PER_SECTION);
+	assert_int_equal(node->start_pfn, FRAMES_PER_SECTION);
+	assert_int_equal(w->bytes, bytes - sizeof(struct section));
+
+	for (u32 i = 0; i < 2 * FRAMES_PER_SECTION; i++) {
+		assert_int_equal(frame_reserve(w, 0, 1), 0);
+		frame[i] = frame_alloc(w, 0);
+	}
+	frame_table_verify(w);
+	assert_int_equal(node->start_pfn, 0);
+	assert_int_equal(node->spanned_pages, N);
+	assert_int_equal(w->bytes, bytes);
+	for (int i = 0; i < N; i++)
+		frame_put(w, frame[i]);
 	mm_world_destroy(w);
 }
 
@@ -96,6 +138,7 @@ int main(void)
 		cmocka_unit_test(test_frame_alloc_after_reserve_is_busy_with_one_reference),
 		cmocka_unit_test(test_frame_put_with_second_reference_keeps_frame),
 		cmocka_unit_test(test_node_two_nodes_grow_in_turn_counts_hold),
+		cmocka_unit_test(test_section_emptied_goes_and_its_place_is_used_again),
 		cmocka_unit_test(test_frame_reserve_many_all_allocs_succeed),
 	};
 

@@ -137,7 +137,7 @@ static void break_free_list(struct mm_struct *mm)
 
 static void break_frame_refcount(struct mm_struct *mm)
 {
-	frame_at(mm, BASE + P)->refcount = 0;
+	frame_at(mm, BASE + P)->refcount = 0; /* its mapcount stays */
 }
 
 static void break_zero_ptes(struct mm_struct *mm)
