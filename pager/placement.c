@@ -9,10 +9,12 @@
 #define HOLD_MAX_NS   100000000
 /* A burst: events no further apart than this. */
 #define BURST_GAP_NS  1000000
-/* Not alone in the hold: how long a thread may compute between two events, on the average. */
-#define SHARE_GAP_NS  60000
-/* "Not alone": another held thread had an event within this time. */
-#define ACTIVE_NS     200000
+/* Several tasks work at once when more than a quarter of the events come from another than the last. */
+#define TURNS_ONE     4096
+#define TURNS_MANY    (TURNS_ONE / 4)
+#define TURNS_SHIFT   4 /* smoothing: over about 16 events */
+/* How long a task counts as being at work after its last event. */
+#define CROWD_NS      5000000
 /* After so many held gaps, holding must have been worth it: at most 9/10 of a free one. */
 #define JUDGE_EVENTS  256
 
@@ -82,15 +84,25 @@ void placement_thaw(struct sup *sup)
 	sup->placement.frozen--;
 }
 
-/* Another held thread is as busy with us as `t`. */
-static bool has_company(struct placement *p, const struct task *t, u64 now)
+/* Who came?  Keep how often they take turns. */
+static void note_turn(struct placement *p, const struct task *t)
 {
-	struct task *other;
+	p->turns -= p->turns >> TURNS_SHIFT;
+	if (t->tid != p->last_tid)
+		p->turns += TURNS_ONE >> TURNS_SHIFT;
+	p->last_tid = t->tid;
+}
 
-	list_for_each_entry(other, &p->held, placed.held_link)
-		if (other != t && now - other->placed.last_ns < ACTIVE_NS)
-			return true;
-	return false;
+/* More than two tasks (a parent and its child) have come to us lately: they want all CPUs. */
+static bool is_crowded(struct sup *sup, u64 now)
+{
+	struct task *t;
+	int n = 0;
+
+	for (int i = 0; i < TASK_BUCKETS; i++)
+		list_for_each_entry(t, &sup->tasks[i], link)
+			n += now - t->placed.last_ns < CROWD_NS;
+	return n > 2;
 }
 
 static void hold(struct sup *sup, struct task *t, u64 now)
@@ -98,8 +110,9 @@ static void hold(struct sup *sup, struct task *t, u64 now)
 	struct placement *p = &sup->placement;
 	int cpu = p->cpu;
 
-	if (sched_getaffinity(t->tid, sizeof(t->placed.own), &t->placed.own))
-		return; /* gone */
+	if (is_crowded(sup, now) ||
+	    sched_getaffinity(t->tid, sizeof(t->placed.own), &t->placed.own))
+		return; /* or gone */
 	if (cpu < 0) {
 		cpu = proc_task_cpu(t->tid);
 		if (cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &p->all))
@@ -149,19 +162,16 @@ void placement_event(struct sup *sup, struct task *t, u64 now)
 
 	if (!p->enabled)
 		return;
+	note_turn(p, t);
 	pl->last_ns = now;
 	if (gap > BURST_GAP_NS) {
 		pl->streak = 1;
-		pl->gap_ns = 0;
 		return;
 	}
 	pl->streak++;
-	pl->gap_ns = pl->gap_ns ? (pl->gap_ns * 7 + (u32)gap) / 8 : (u32)gap;
 	measure(p, is_held(t), (u32)gap);
 	if (is_held(t)) {
-		if (pl->gap_ns > SHARE_GAP_NS && has_company(p, t, now))
-			placement_release(sup, t);
-		else if (now - p->since_ns > HOLD_MAX_NS)
+		if (p->turns > TURNS_MANY || now - p->since_ns > HOLD_MAX_NS)
 			placement_release_all(sup);
 		else if (does_not_pay(p)) {
 			placement_release_all(sup);
@@ -169,11 +179,8 @@ void placement_event(struct sup *sup, struct task *t, u64 now)
 		}
 		return;
 	}
-	if (pl->streak < FREE_EVENTS || p->frozen)
-		return;
-	if (pl->gap_ns > SHARE_GAP_NS + p->free_ns && has_company(p, t, now))
-		return;
-	hold(sup, t, now);
+	if (pl->streak >= FREE_EVENTS && p->turns <= TURNS_MANY && !p->frozen)
+		hold(sup, t, now);
 }
 
 bool placement_tick(struct sup *sup, u64 now)
@@ -181,6 +188,8 @@ bool placement_tick(struct sup *sup, u64 now)
 	struct placement *p = &sup->placement;
 	struct task *t, *tmp;
 
+	if (!list_empty(&p->held) && is_crowded(sup, now))
+		placement_release_all(sup);
 	list_for_each_entry_safe(t, tmp, &p->held, placed.held_link)
 		if (now - t->placed.last_ns > HOLD_QUIET_NS)
 			placement_release(sup, t);

@@ -12,8 +12,8 @@
  *  - A thread is held until it has been quiet for HOLD_QUIET_NS.  Every HOLD_MAX_NS all are let go for
  *    FREE_EVENTS, so that a busy neighbour can be escaped and the two costs stay measured.
  *  - Where holding does not pay (bare metal with cheap wake-ups) it is given up.
- *  - A second thread joins only while it, too, mostly waits for us; one that computes for longer
- *    between its faults is let go, so that programs keep their parallelism.
+ *  - Nobody is held while several tasks are at work (threads that fault in turns, make -j): they would
+ *    lose their parallelism, and no CPU is idle then.  A parent and the child it waits for may be held.
  *
  * Invisible: sched_getaffinity and sched_setaffinity release the thread first (sc_sched.c); a new task
  * inherits the program's mask with the hold.
@@ -35,7 +35,6 @@ struct placed {
 	struct list_head held_link; /* placement.held; empty: not held */
 	cpu_set_t own;              /* the program's mask, valid while held */
 	u64 last_ns;                /* its last fault or trap */
-	u32 gap_ns;                 /* smoothed time between two of them */
 	u32 streak;                 /* events in the current burst */
 	bool making;                /* it was held when it began to make a task, */
 	cpu_set_t making_own;       /* and this was its own mask */
@@ -51,6 +50,8 @@ struct placement {
 	u32 free_ns;           /* the shortest recent gap between two events without holding; 0: unknown */
 	u32 held_ns;           /* the same with holding */
 	u32 nr_held_gaps;      /* since the last comparison of the two */
+	pid_t last_tid;        /* who came to us last */
+	u32 turns;             /* how often somebody else came next: smoothed, TURNS_ONE = always */
 };
 
 void placement_init(struct placement *p, bool enabled);
