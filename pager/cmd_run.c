@@ -27,6 +27,7 @@ enum {
 	OPT_DUMP_MM,
 	OPT_PREFETCH,
 	OPT_NO_HOLD,
+	OPT_LAYOUT,
 };
 
 static const struct argp_option options[] = {
@@ -39,6 +40,9 @@ static const struct argp_option options[] = {
 	  "upager maps shows it", 0 },
 	{ "prefetch", OPT_PREFETCH, "on|off|PAGES", 0,
 	  "Fill ahead of sequential first touches, up to PAGES pages at a time (on: 64)", 0 },
+	{ "layout", OPT_LAYOUT, "kernel|topdown|bottomup", 0,
+	  "Who chooses the addresses of mappings: the kernel (default), or upager, downwards or upwards, "
+	  "which gives the same addresses in every run", 0 },
 	{ "check", OPT_CHECK, "N", 0,
 	  "How much upager checks itself: 0 nothing, 1 assertions (default), 2 the model's invariants "
 	  "after each event, 3 also the model against the kernel after each trapped call", 0 },
@@ -102,6 +106,22 @@ static u32 parse_prefetch(const char *arg)
 	return (u32)pages;
 }
 
+/* The index of arg in names[], or a usage error. */
+static unsigned int parse_word(const char *option, const char *arg, const char *const names[],
+			       size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (!strcmp(arg, names[i]))
+			return (unsigned int)i;
+	bad_usage("bad --%s '%s'", option, arg);
+}
+
+static const char *const layouts[] = {
+	[MM_LAYOUT_KERNEL] = "kernel",
+	[MM_LAYOUT_TOPDOWN] = "topdown",
+	[MM_LAYOUT_BOTTOMUP] = "bottomup",
+};
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct run_options *opt = state->input;
@@ -125,6 +145,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (arg[0] < '0' || arg[0] > '3' || arg[1])
 			bad_usage("bad --check '%s': 0 to 3", arg);
 		opt->check = (enum check_level)(arg[0] - '0');
+		return 0;
+	case OPT_LAYOUT:
+		opt->layout = (enum mm_layout_mode)parse_word("layout", arg, layouts,
+							      ARRAY_SIZE(layouts));
 		return 0;
 	case OPT_NO_HOLD:
 		opt->hold = false;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -61,6 +62,23 @@ static void exec_prog(char *path, char **argv)
 	execv("/bin/sh", sh);
 }
 
+/*
+ * A layout of our own is to be the same in each run: so must be what the kernel places at exec (stack, break,
+ * vdso, the program and its loader).  Inherited by all processes; the kernel takes it back when a
+ * set-user-ID program is executed.
+ */
+static int fix_addresses(enum mm_layout_mode layout)
+{
+	unsigned long persona = ADDR_NO_RANDOMIZE;
+	int old = personality(0xffffffff);
+
+	if (layout == MM_LAYOUT_KERNEL)
+		return 0;
+	if (layout == MM_LAYOUT_BOTTOMUP)
+		persona |= ADDR_COMPAT_LAYOUT;
+	return old < 0 || personality((unsigned long)old | persona) < 0 ? errno : 0;
+}
+
 _Noreturn static void prog_main(struct front *f)
 {
 	char byte;
@@ -70,8 +88,12 @@ _Noreturn static void prog_main(struct front *f)
 	if (read(f->go[0], &byte, 1) != 1)
 		_exit(EXIT_UPAGER); /* the supervisor could not start, and has said so */
 	sigprocmask(SIG_SETMASK, &f->old_mask, NULL);
-	f->shared->exec_what = "install a seccomp filter for";
-	f->shared->exec_errno = -filter_install(&f->filter, &f->shared->listener);
+	f->shared->exec_what = "fix the addresses of";
+	f->shared->exec_errno = fix_addresses(f->opt->layout);
+	if (!f->shared->exec_errno) {
+		f->shared->exec_what = "install a seccomp filter for";
+		f->shared->exec_errno = -filter_install(&f->filter, &f->shared->listener);
+	}
 	if (!f->shared->exec_errno) {
 		(void)syscall(SYS_brk, 0); /* stops: the supervisor takes the listener */
 		f->shared->exec_what = "execute";

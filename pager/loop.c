@@ -240,8 +240,9 @@ static int make_world(struct sup *sup)
 	struct mm_config config = {
 		.hw = &hw_linux,
 		.max_map_count = read_sysctl("/proc/sys/vm/max_map_count", 65530),
-		.stack_guard_gap = 256 * PAGE_SIZE,
+		.stack_guard_gap = STACK_GUARD_GAP,
 		.prefetch_max_pages = sup->opt->prefetch_pages,
+		.layout = sup->opt->layout,
 	};
 
 	sup->world = mm_world_create(&config);

@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 #include "base/check.h"
+#include "mm/mm_api.h"
 
 enum stat_format {
 	STAT_NONE,
@@ -23,6 +24,7 @@ struct run_options {
 	const char *output;   /* file for the summary; NULL: stderr */
 	const char *dump_mm;  /* file for each mm at its end; "-": stderr; NULL: none */
 	u32 prefetch_pages;   /* fault-around for sequential first touches; 1: off */
+	enum mm_layout_mode layout;
 	bool hold;            /* placement may hold a thread on our CPU */
 };
 

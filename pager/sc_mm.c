@@ -128,6 +128,7 @@ enum sc_verdict sc_mmap_enter(struct sup *sup, struct task *t)
 	ret = mm_plan_mmap(t->space->mm, &a, &t->call.plan);
 	if (a.file)
 		vm_file_put(a.file);
+	place_mmap(sup, t);
 	return watch(t, ret);
 }
 
@@ -175,6 +176,7 @@ void sc_munmap_leave(struct sup *sup, struct task *t, long result)
 
 enum sc_verdict sc_mremap_enter(struct sup *sup, struct task *t)
 {
+	place_mremap(sup, t);
 	return watch(t, mm_plan_mremap(t->space->mm, arg(t, 0), arg(t, 1), arg(t, 2),
 				       (int)arg(t, 3), arg(t, 4), &t->call.plan));
 }
@@ -355,6 +357,17 @@ void sc_mseal_leave(struct sup *sup, struct task *t, long result)
 }
 
 /* ---- effects that only the kernel knows ---- */
+
+enum sc_verdict sc_shmat_enter(struct sup *sup, struct task *t)
+{
+	place_shmat(sup, t);
+	return SC_WATCH;
+}
+
+void sc_shmat_leave(struct sup *sup, struct task *t, long result)
+{
+	sc_opaque_leave(sup, t, result);
+}
 
 enum sc_verdict sc_opaque_enter(struct sup *sup, struct task *t)
 {

@@ -35,7 +35,7 @@ const struct sc_row sc_table[] = {
 	{ SYS_munlockall, "munlockall", SC_MM, sc_munlockall_enter, sc_munlockall_leave },
 	{ __NR_mseal, "mseal", SC_MM, sc_mseal_enter, sc_mseal_leave },
 	/* New mappings whose place or size only the kernel knows. */
-	{ SYS_shmat, "shmat", SC_MM, sc_opaque_enter, sc_opaque_leave },
+	{ SYS_shmat, "shmat", SC_MM, sc_shmat_enter, sc_shmat_leave },
 	{ SYS_shmdt, "shmdt", SC_MM, sc_opaque_enter, sc_opaque_leave },
 	{ SYS_remap_file_pages, "remap_file_pages", SC_MM, sc_opaque_enter, sc_opaque_leave },
 	{ SYS_io_setup, "io_setup", SC_MM, sc_opaque_enter, sc_opaque_leave },

@@ -340,6 +340,7 @@ static void set_layout(struct space *space)
 		.start_brk = st.start_brk, .brk = st.start_brk, .start_stack = st.start_stack,
 		.arg_start = st.arg_start, .arg_end = st.arg_end,
 		.env_start = st.env_start, .env_end = st.env_end,
+		.mmap_base = place_mmap_base(space->sup, space->pid, STACK_GUARD_GAP),
 	});
 }
 

@@ -103,6 +103,9 @@ struct task {
 
 #define TASK_BUCKETS 1024
 
+/* Linux's default; the kernel tells nobody what its stack_guard_gap= was. */
+#define STACK_GUARD_GAP (256 * PAGE_SIZE)
+
 struct sup {
 	const struct run_options *opt;
 	struct run_shared *shared;

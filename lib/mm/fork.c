@@ -15,7 +15,6 @@
 static void dup_mm_fields(struct mm_struct *child, const struct mm_struct *mm)
 {
 	child->layout = mm->layout;
-	child->mmap_base = mm->mmap_base;
 	mm_set_auxv(child, mm->saved_auxv, mm->nr_auxv);
 	child->def_flags = mm->def_flags & VM_NOHUGEPAGE;
 }

@@ -44,7 +44,6 @@ struct mm_struct {
 	struct vm_area_struct *mmap;       /* the lowest */
 	struct vm_area_struct *vmacache;   /* found last; NULL: none */
 	u32 map_count;
-	u64 mmap_base;           /* 0: unknown */
 	u64 def_flags;           /* or-ed into new mappings (MCL_FUTURE) */
 
 	struct pgtable *pgd;

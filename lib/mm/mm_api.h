@@ -25,11 +25,19 @@ struct vm_file;
 
 /* ---- the world: all address spaces of one run ---- */
 
+/* Who chooses where a mapping goes that nobody placed. */
+enum mm_layout_mode {
+	MM_LAYOUT_KERNEL,   /* the kernel */
+	MM_LAYOUT_TOPDOWN,  /* we: below a gap for the stack, downwards */
+	MM_LAYOUT_BOTTOMUP, /* we: from a third of the address space, upwards (Linux's legacy layout) */
+};
+
 struct mm_config {
 	const struct hw_ops *hw;  /* never NULL */
 	u64 max_map_count;        /* sysctl vm.max_map_count */
 	u64 stack_guard_gap;      /* bytes; Linux's default is 256 pages */
 	u32 prefetch_max_pages;   /* fault-around window for sequential first touches; 0 or 1: off */
+	enum mm_layout_mode layout;
 };
 
 /* Returns a new world, or NULL for lack of memory.  Owned by the caller. */
@@ -71,6 +79,26 @@ void mm_put(struct mm_struct *mm);
 u32 mm_users(const struct mm_struct *mm);
 u32 mm_map_count(const struct mm_struct *mm);
 u64 mm_brk(const struct mm_struct *mm);
+
+/* ---- layout ---- */
+
+/*
+ * Where mappings begin in a layout of ours; `stack_limit` is RLIMIT_STACK, all in bytes.  The same for the
+ * same arguments.  Pre: mode is not MM_LAYOUT_KERNEL.  Source: arch_pick_mmap_layout.
+ */
+u64 mm_mmap_base(enum mm_layout_mode mode, u64 stack_limit, u64 stack_guard_gap);
+/*
+ * The place for `len` bytes: `hint` if it is not 0 and free there, else as the world's layout says;
+ * low_2gib: MAP_32BIT.  Pre: the world's layout is not the kernel's, and mm_set_layout() gave mmap_base.
+ * Returns the address, or -ENOMEM: there is no room (or len is 0).
+ * Source: arch_get_unmapped_area, arch_get_unmapped_area_topdown.
+ */
+s64 must_check mm_get_unmapped_area(struct mm_struct *mm, u64 hint, u64 len, bool low_2gib);
+/*
+ * The same for an mremap that must move; -EEXIST: it stays where it is, or Linux will refuse it.
+ */
+s64 must_check mm_get_remap_area(struct mm_struct *mm, u64 old, u64 old_len, u64 new_len, int flags,
+				 u64 hint);
 
 /* ---- files behind unmanaged (later: managed) mappings ---- */
 

@@ -237,6 +237,21 @@ static int check_mremap(struct mm_struct *mm, u64 old, u64 old_len, u64 new_len,
 	return check_mremap_tail(mm, old, old_len, new_len);
 }
 
+s64 mm_get_remap_area(struct mm_struct *mm, u64 old, u64 old_len, u64 new_len, int flags, u64 hint)
+{
+	bool duplicate = flags & MREMAP_DONTUNMAP;
+
+	old_len = page_align_up(old_len);
+	new_len = page_align_up(new_len);
+	if (!(flags & MREMAP_MAYMOVE) || flags & MREMAP_FIXED || !old_len ||
+	    check_mremap(mm, old, old_len, new_len, flags, hint))
+		return -EEXIST;
+	if (!duplicate && (new_len <= old_len ||
+			   vma_expandable(vma_lookup(mm, old), old, old_len, new_len)))
+		return -EEXIST;
+	return mm_get_unmapped_area(mm, duplicate ? hint : 0, new_len, false);
+}
+
 /* The longest chain of any vma in r. */
 static u32 max_chain(struct mm_struct *mm, struct range r)
 {

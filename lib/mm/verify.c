@@ -27,7 +27,7 @@ static void verify_vma_links(const struct vm_area_struct *vma, const struct vm_a
 
 static void verify_gap(const struct vm_area_struct *vma)
 {
-	u64 gap = vma->vm_start - (vma->vm_prev ? vma->vm_prev->vm_end : 0);
+	u64 gap = vma_gap_below(vma);
 	const struct rb_node *kids[2] = { vma->vm_rb.left, vma->vm_rb.right };
 
 	for (int i = 0; i < 2; i++) {

@@ -29,15 +29,23 @@ static struct vm_area_struct *vma_of(const struct rb_node *rb)
 	return container_of(rb, struct vm_area_struct, vm_rb);
 }
 
-static u64 gap_below(const struct vm_area_struct *vma)
+u64 vm_start_gap(const struct vm_area_struct *vma)
 {
-	return vma->vm_start - (vma->vm_prev ? vma->vm_prev->vm_end : 0);
+	u64 gap = vma->vm_flags & VM_GROWSDOWN ? vma->vm_mm->world->config.stack_guard_gap : 0;
+
+	return vma->vm_start > gap ? vma->vm_start - gap : 0;
+}
+
+u64 vma_gap_below(const struct vm_area_struct *vma)
+{
+	return range_len((struct range){ vma->vm_prev ? vma->vm_prev->vm_end : 0,
+					 vm_start_gap(vma) });
 }
 
 static void update_gap(struct rb_node *rb)
 {
 	struct vm_area_struct *vma = vma_of(rb);
-	u64 gap = gap_below(vma);
+	u64 gap = vma_gap_below(vma);
 
 	if (rb->left)
 		gap = u64_max(gap, vma_of(rb->left)->rb_subtree_gap);
@@ -79,7 +87,7 @@ struct vm_area_struct *find_vma(struct mm_struct *mm, u64 addr)
 	return found;
 }
 
-static struct vm_area_struct *highest_vma(struct mm_struct *mm)
+struct vm_area_struct *highest_vma(const struct mm_struct *mm)
 {
 	struct rb_node *rb = mm->mm_rb.node;
 
@@ -189,9 +197,13 @@ void vma_set_range(struct vm_area_struct *vma, u64 start, u64 end, u64 pgoff)
 
 void vma_set_flags(struct vm_area_struct *vma, u64 vm_flags)
 {
+	bool guard_gap_changes = (vma->vm_flags ^ vm_flags) & VM_GROWSDOWN;
+
 	vm_stat_account(vma->vm_mm, vma->vm_flags, -(s64)vma_pages(vma));
 	vma->vm_flags = vm_flags;
 	vm_stat_account(vma->vm_mm, vma->vm_flags, vma_pages(vma));
+	if (guard_gap_changes)
+		gaps_changed(vma);
 }
 
 struct vm_area_struct *vma_new(struct mm_reserve *res, struct range r, u64 vm_flags, u64 pgoff,

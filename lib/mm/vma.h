@@ -28,7 +28,7 @@ struct vm_area_struct {
 	u64 vm_start;
 	u64 vm_end; /* one past */
 	struct rb_node vm_rb;
-	u64 rb_subtree_gap; /* largest gap, in bytes, below any vma of the subtree */
+	u64 rb_subtree_gap; /* largest usable gap, in bytes, below any vma of the subtree */
 	struct vm_area_struct *vm_prev;
 	struct vm_area_struct *vm_next;
 
@@ -65,6 +65,16 @@ static inline u64 linear_page_index(const struct vm_area_struct *vma, u64 addr)
 /* The page protections that a vma's READ, WRITE, EXEC, SHARED bits stand for (PROT_*). */
 extern const u8 protection_map[16];
 int vm_get_page_prot(u64 vm_flags);
+
+/*
+ * Where the vma's surroundings end: below a stack nothing may come nearer than the guard gap.
+ * Source: vm_start_gap.
+ */
+u64 vm_start_gap(const struct vm_area_struct *vma);
+/* The usable bytes right below the vma, down to the previous one.  Source: vma_compute_gap. */
+u64 vma_gap_below(const struct vm_area_struct *vma);
+/* The last one; NULL: there is none. */
+struct vm_area_struct *highest_vma(const struct mm_struct *mm);
 
 /* The first vma with vm_end > addr; NULL: none.  O(log n), O(1) for the one found last. */
 struct vm_area_struct *find_vma(struct mm_struct *mm, u64 addr);
