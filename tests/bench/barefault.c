@@ -2,9 +2,9 @@
 /*
  * barefault.c - the least that a fault answered by another process can cost.
  *
- *	barefault [-c CPU]		default: the CPU it starts on
+ *	barefault [-n FAULTS] [-s SPREAD] [-v VMAS] [-c CPU]
  *
- * A handler process and the faulting process, both pinned to one CPU: blocking read(), one
+ * A handler process and the faulting process, both pinned to one CPU (the one it starts on): blocking read(), one
  * UFFDIO_COPY of a page of zeroes, which wakes.  No model, no events, no write protection.  The
  * same memory and order as randfault's.  Must be run natively.
  */
@@ -17,8 +17,6 @@
 
 #include "bench.h"
 #include "sys/uapi.h"
-
-#define NR_PAGES 32768
 
 static int open_uffd(void *mem, u64 len)
 {
@@ -60,33 +58,66 @@ static _Noreturn void handle(int uffd)
 	die("read");
 }
 
+static struct {
+	u32 nr_faults, spread, nr_vmas;
+	int cpu;
+} options = { 32768, 1, 1, -1 };
+
+static void parse_options(int argc, char **argv)
+{
+	static const char args[] = "[-n FAULTS] [-s SPREAD] [-v VMAS] [-c CPU]";
+	int opt;
+
+	while ((opt = getopt(argc, argv, "n:s:v:c:")) != -1) {
+		switch (opt) {
+		case 'n':
+			options.nr_faults = (u32)atoi(optarg);
+			break;
+		case 's':
+			options.spread = (u32)atoi(optarg);
+			break;
+		case 'v':
+			options.nr_vmas = (u32)atoi(optarg);
+			break;
+		case 'c':
+			options.cpu = atoi(optarg);
+			break;
+		default:
+			usage(args);
+		}
+	}
+	if (!options.nr_faults || !options.spread || !options.nr_vmas)
+		usage(args);
+}
+
 int main(int argc, char **argv)
 {
-	u32 nr_pages = (u32)scaled(NR_PAGES);
-	u32 *order = shuffled(nr_pages, 1);
-	char *mem = map_untouched(nr_pages * PAGE_SIZE);
-	int uffd = open_uffd(mem, nr_pages * PAGE_SIZE), cpu = sched_getcpu(), opt;
-	u64 start, end;
+	u32 nr_faults, *pages;
+	u64 nr_pages, start, end;
 	pid_t handler;
+	char *mem;
+	int uffd;
 
-	while ((opt = getopt(argc, argv, "c:")) != -1) {
-		if (opt != 'c')
-			usage("[-c CPU]");
-		cpu = atoi(optarg);
-	}
-	pin_to_cpu(cpu);
+	parse_options(argc, argv);
+	nr_faults = (u32)scaled(options.nr_faults);
+	nr_pages = (u64)nr_faults * options.spread;
+	pages = pages_to_touch(nr_faults, options.spread, 1);
+	mem = map_untouched(nr_pages * PAGE_SIZE);
+	uffd = open_uffd(mem, nr_pages * PAGE_SIZE);
+	cut_into_vmas(mem, nr_pages, (u32)scaled(options.nr_vmas));
+	pin_to_cpu(options.cpu < 0 ? sched_getcpu() : options.cpu);
 	handler = fork();
 	if (handler < 0)
 		die("fork");
 	if (!handler)
 		handle(uffd);
 	start = now_ns();
-	for (u32 i = 0; i < nr_pages; i++)
-		((volatile char *)mem)[order[i] * PAGE_SIZE] = 1;
+	for (u32 i = 0; i < nr_faults; i++)
+		((volatile char *)mem)[pages[i] * PAGE_SIZE] = 1;
 	end = now_ns();
 	kill(handler, SIGKILL);
 	waitpid(handler, NULL, 0);
-	print_per_op(end - start, nr_pages);
-	free(order);
+	print_per_op(end - start, nr_faults);
+	free(pages);
 	return 0;
 }

@@ -100,6 +100,36 @@ static inline u32 *shuffled(u32 n, u64 seed)
 	return order;
 }
 
+/*
+ * The pages that a fault measure touches, in order: `n` of them, one in each `spread` pages of n * spread.
+ * The caller frees it.
+ */
+static inline u32 *pages_to_touch(u32 n, u32 spread, u64 seed)
+{
+	u32 *pages = shuffled(n, seed);
+
+	for (u32 i = 0; spread > 1 && i < n; i++)
+		pages[i] = pages[i] * spread + (u32)(xorshift(&seed) % spread);
+	return pages;
+}
+
+/*
+ * Make `nr_vmas` mappings of one, all writable, all of one length but the last: each second one may also
+ * execute, so the kernel cannot merge them.
+ */
+static inline void cut_into_vmas(char *mem, u64 nr_pages, u32 nr_vmas)
+{
+	u64 len = nr_pages / nr_vmas * PAGE_SIZE;
+
+	if (!len) {
+		fprintf(stderr, "%s: fewer pages than mappings\n", program_invocation_short_name);
+		exit(2);
+	}
+	for (u32 i = 1; i < nr_vmas; i += 2)
+		if (mprotect(mem + i * len, len, PROT_READ | PROT_WRITE | PROT_EXEC))
+			die("mprotect");
+}
+
 static inline void pin_to_cpu(int cpu)
 {
 	cpu_set_t set;

@@ -32,17 +32,24 @@ struct command {
 	char path[4096];
 };
 
-/* "[upager run [--no-hold] --] program args": the words point into m and opt. */
+/* The commands of one side of a measure. */
+struct side {
+	const char *name;
+	struct command large, small;
+	bool grows; /* the figure is large / small */
+};
+
+/* "[upager run [options] --] program args": the words point into opt, argv and options. */
 static void build_command(struct command *c, const struct bench_options *opt,
-			  const char *const *argv, bool under_upager, bool no_hold)
+			  const char *const *argv, bool under_upager, const char *const *options)
 {
 	size_t n = 0;
 
 	if (under_upager) {
 		c->argv[n++] = opt->upager;
 		c->argv[n++] = "run";
-		if (no_hold)
-			c->argv[n++] = "--no-hold";
+		for (size_t i = 0; options && options[i]; i++)
+			c->argv[n++] = options[i];
 		c->argv[n++] = "--";
 	}
 	snprintf(c->path, sizeof(c->path), "%s/%s", opt->dir, argv[0]);
@@ -50,6 +57,20 @@ static void build_command(struct command *c, const struct bench_options *opt,
 	for (size_t i = 1; argv[i] && n < MAX_ARGS - 1; i++)
 		c->argv[n++] = argv[i];
 	c->argv[n] = NULL;
+}
+
+static void build_side(struct side *s, const struct bench_options *opt, const struct measure *m,
+		       bool is_base)
+{
+	bool bare = is_base && m->base == BASE_BARE;
+	bool under_upager = is_base ? m->base == BASE_OPTIONS : m->base != BASE_MODEL;
+	const char *const *options = is_base ? m->options : NULL;
+
+	s->name = is_base ? "base" : under_upager ? "under upager" : "the model";
+	s->grows = m->small;
+	build_command(&s->large, opt, bare ? m->bare : m->argv, under_upager, options);
+	if (s->grows)
+		build_command(&s->small, opt, bare ? m->bare_small : m->small, under_upager, options);
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -79,7 +100,7 @@ static enum verdict judge(const struct result *r, bool quick)
 	return r->ratio.median <= r->m->limit ? VERDICT_OK : VERDICT_MISSED;
 }
 
-static int run_side(struct result *r, const struct command *c, const char *side, double *value)
+static int run_command(struct result *r, const struct command *c, const char *side, double *value)
 {
 	char why[96];
 	int ret = run_program(c->argv, r->m->value == VALUE_WALL_NS, value, why, sizeof(why));
@@ -93,23 +114,34 @@ static int run_side(struct result *r, const struct command *c, const char *side,
 	return ret;
 }
 
+static int run_side(struct result *r, const struct side *s, double *value)
+{
+	double small = 1;
+	int ret = s->grows ? run_command(r, &s->small, s->name, &small) : 0;
+
+	if (!ret)
+		ret = run_command(r, &s->large, s->name, value);
+	if (!ret)
+		*value /= small;
+	return ret;
+}
+
 /* Take one measure.  Returns 0, or what run_program() said of the run that failed. */
 static int take(const struct bench_options *opt, const struct measure *m, struct result *r)
 {
 	int rounds = opt->quick ? QUICK_ROUNDS : m->rounds, ret;
 	double ratios[MAX_ROUNDS];
-	struct command base, mine;
+	struct side base, mine;
 
 	*r = (struct result){ .m = m, .nr = rounds, .verdict = VERDICT_FAILED };
-	build_command(&base, opt, m->base == BASE_BARE ? m->bare : m->argv, m->base == BASE_NO_HOLD,
-		      true);
-	build_command(&mine, opt, m->argv, true, false);
+	build_side(&base, opt, m, true);
+	build_side(&mine, opt, m, false);
 	for (int i = opt->quick ? 0 : -1; i < rounds; i++) { /* -1: to warm up */
 		double b = 1, v;
 
-		ret = m->base == BASE_NONE ? 0 : run_side(r, &base, "base", &b);
+		ret = measure_is_alone(m) ? 0 : run_side(r, &base, &b);
 		if (!ret)
-			ret = run_side(r, &mine, "under upager", &v);
+			ret = run_side(r, &mine, &v);
 		if (ret)
 			return ret;
 		if (i < 0)

@@ -14,8 +14,9 @@
 enum base_kind {
 	BASE_NATIVE,  /* the same command without upager */
 	BASE_BARE,    /* the bare userfaultfd loop, measure.bare, without upager */
-	BASE_NO_HOLD, /* the same command under `upager run --no-hold` */
+	BASE_OPTIONS, /* the same command under `upager run` with measure.options */
 	BASE_NONE,    /* the figure itself is the result */
+	BASE_MODEL,   /* as BASE_NONE, but the program links the model and runs without upager */
 };
 
 enum value_kind {
@@ -34,7 +35,19 @@ struct measure {
 	enum value_kind value;
 	int rounds;
 	double limit; /* the median must not be above it; 0: for information */
+	const char *const *options; /* for BASE_OPTIONS; NULL-terminated */
+	/*
+	 * NULL, or the same commands with less to do, run beside each: both sides' figures are then by what
+	 * factor the large is slower than the small one.
+	 */
+	const char *const *small, *const *bare_small;
 };
+
+/* The figure itself is the result: there is nothing to divide it by. */
+static inline bool measure_is_alone(const struct measure *m)
+{
+	return m->base == BASE_NONE || m->base == BASE_MODEL;
+}
 
 extern const struct measure measures[];
 extern const size_t nr_measures;
@@ -57,7 +70,7 @@ struct result {
 	int nr; /* rounds that count */
 	double base[MAX_ROUNDS], mine[MAX_ROUNDS];
 	struct spread base_spread, mine_spread;
-	struct spread ratio; /* of each pair; BASE_NONE: of the figure */
+	struct spread ratio; /* of each pair; of the figure where nothing is divided by */
 	enum verdict verdict;
 	char why[160]; /* VERDICT_FAILED: the reason */
 };

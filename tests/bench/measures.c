@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * measures.c - the measures, one row each.  The first nine have a limit and are what upager promises;
- * the rest are for information, for whoever tunes placement above all.
+ * measures.c - the measures, one row each.  Those with a limit come first and are what upager
+ * promises; the rest are for information, for whoever tunes placement above all.
  */
 #include "driver.h"
 
@@ -17,11 +17,28 @@
 	{ "threads-" t "-work-" w, "faulting threads: " t ", work: " w " us / native",  \
 	  ARGV("randfault", "-t", t, "-w", w, "-n", n), NULL, BASE_NATIVE, VALUE_NS, 5, 0 }, \
 	{ "hold-threads-" t "-work-" w, "faulting threads: " t ", work: " w " us / no-hold", \
-	  ARGV("randfault", "-t", t, "-w", w, "-n", n), NULL, BASE_NO_HOLD, VALUE_NS, 5, 0 }
+	  ARGV("randfault", "-t", t, "-w", w, "-n", n), .base = BASE_OPTIONS, \
+	  .options = ARGV("--no-hold"), .rounds = 5 }
 
 #define PINNED(cpu)                                                                      \
 	{ "pinned-cpu" cpu, "random write fault, pins itself to CPU " cpu " / bare loop there", \
 	  ARGV("randfault", "-c", cpu), ARGV("barefault", "-c", cpu), BASE_BARE, VALUE_NS, 5, 0 }
+
+/*
+ * By what factor the same faults in the same order are slower with `large` than with `small`, divided by what
+ * the bare loop says of the same two: with more mappings or wider spread pages the kernel itself
+ * walks, allocates and misses more, natively too, and that is no cost of upager's.
+ */
+#define GROWS(n, option, small_arg, large_arg, max)                                        \
+	ARGV("randfault", "-n", n, option, large_arg), ARGV("barefault", "-n", n, option, large_arg), \
+	BASE_BARE, VALUE_NS, 7, max,                                                         \
+	.small = ARGV("randfault", "-n", n, option, small_arg),                               \
+	.bare_small = ARGV("barefault", "-n", n, option, small_arg)
+
+/* What the checks of level 1, the default, cost. */
+#define CHECK_COST(name, what, ...)                                                       \
+	{ "check-" name, what ", --check 1 / --check 0", ARGV(__VA_ARGS__),                  \
+	  .base = BASE_OPTIONS, .rounds = 5, .options = ARGV("--check", "0") }
 
 const struct measure measures[] = {
 	{ "random-fault", "random first-touch write fault / bare userfaultfd loop",
@@ -44,6 +61,22 @@ const struct measure measures[] = {
 	{ "model-mapped", "model memory, a mapped untouched page",
 	  ARGV("modelmem", "mapped"), NULL, BASE_NONE, VALUE_BYTES, 3, 0.1 },
 
+	{ "find-vma", "find_vma, 60,000 vmas made in order of address, ns",
+	  ARGV("findvma", "60000"), NULL, BASE_MODEL, VALUE_NS, 7, 250 },
+	{ "flat-vmas", "fault: (60,000 vmas / 10 vmas) / the same of the bare loop",
+	  GROWS("60000", "-v", "10", "60000", 1.2) },
+	{ "flat-mapped", "fault: (in 8 GiB / in 64 MiB) / the same of the bare loop",
+	  GROWS("16384", "-s", "1", "128", 1.2) },
+
+	{ "find-vma-shuffled", "find_vma, 60,000 vmas made in random order, ns",
+	  ARGV("findvma", "60000", "shuffled"), NULL, BASE_MODEL, VALUE_NS, 5, 0 },
+	{ "find-vma-1000", "find_vma, 1,000 vmas made in order of address, ns",
+	  ARGV("findvma", "1000"), NULL, BASE_MODEL, VALUE_NS, 5, 0 },
+	{ "find-vma-10", "find_vma, 10 vmas made in order of address, ns",
+	  ARGV("findvma", "10"), NULL, BASE_MODEL, VALUE_NS, 5, 0 },
+	CHECK_COST("fault", "random write fault", "randfault"),
+	CHECK_COST("mmap", "mmap + munmap of 64 KiB", "mmaploop"),
+	CHECK_COST("fork-exec", "fork + exec of /bin/true", "forkexec", "fork"),
 	{ "spawn", "posix_spawn of /bin/true / native",
 	  ARGV("forkexec", "spawn"), NULL, BASE_NATIVE, VALUE_NS, 5, 0 },
 	{ "bash-loop", "bash loop of /bin/true / native",

@@ -15,8 +15,9 @@ static const char *const verdict_names[] = {
 static const char *const base_names[] = {
 	[BASE_NATIVE] = "native",
 	[BASE_BARE] = "bare",
-	[BASE_NO_HOLD] = "no-hold",
+	[BASE_OPTIONS] = "options",
 	[BASE_NONE] = "none",
+	[BASE_MODEL] = "none",
 };
 
 #define ROW "%-62s %10s %10s  %-22s %6s  %s\n"
@@ -27,9 +28,16 @@ void report_head(void)
 	fflush(stdout);
 }
 
-static const char *text_of(double value, enum value_kind kind, char *buf, size_t len)
+static const char *unit_of(const struct measure *m)
 {
-	if (kind == VALUE_BYTES)
+	return m->small ? "factor" : m->value == VALUE_BYTES ? "bytes" : "ns";
+}
+
+static const char *text_of(double value, const struct measure *m, char *buf, size_t len)
+{
+	if (m->small)
+		snprintf(buf, len, "%.3f x", value);
+	else if (m->value == VALUE_BYTES)
 		snprintf(buf, len, "%.3g B", value);
 	else if (value < 10e3)
 		snprintf(buf, len, "%.1f ns", value);
@@ -53,10 +61,10 @@ void report_row(const struct result *r)
 		fflush(stdout);
 		return;
 	}
-	if (m->base != BASE_NONE)
-		text_of(r->base_spread.median, m->value, base, sizeof(base));
-	text_of(r->mine_spread.median, m->value, mine, sizeof(mine));
-	snprintf(ratio, sizeof(ratio), m->base == BASE_NONE ? "%.4g [%.4g-%.4g]" : "%.3f [%.3f-%.3f]",
+	if (!measure_is_alone(m))
+		text_of(r->base_spread.median, m, base, sizeof(base));
+	text_of(r->mine_spread.median, m, mine, sizeof(mine));
+	snprintf(ratio, sizeof(ratio), measure_is_alone(m) ? "%.4g [%.4g-%.4g]" : "%.3f [%.3f-%.3f]",
 		 r->ratio.median, r->ratio.min, r->ratio.max);
 	printf(ROW, m->title, base, mine, ratio, must, verdict_names[r->verdict]);
 	fflush(stdout);
@@ -81,7 +89,7 @@ json_t *report_json(const struct result *r)
 	const struct measure *m = r->m;
 	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", m->name, "title", m->title,
 			      "base", base_names[m->base], "unit",
-			      m->value == VALUE_BYTES ? "bytes" : "ns", "verdict",
+			      unit_of(m), "verdict",
 			      r->verdict == VERDICT_INFO ? "info" : verdict_names[r->verdict]);
 
 	if (m->limit > 0)
@@ -92,7 +100,7 @@ json_t *report_json(const struct result *r)
 	}
 	json_object_set_new(j, "upager", json_spread(&r->mine_spread));
 	json_object_set_new(j, "upager_values", json_values(r->mine, r->nr));
-	if (m->base == BASE_NONE)
+	if (measure_is_alone(m))
 		return j;
 	json_object_set_new(j, "base_spread", json_spread(&r->base_spread));
 	json_object_set_new(j, "base_values", json_values(r->base, r->nr));
