@@ -41,7 +41,18 @@ struct front {
 
 /* ---- PROG, up to its exec ---- */
 
-/* As execvp does: a file the kernel cannot execute is a shell script. */
+/* As shells do, a file with a NUL in its beginning is no script. */
+static bool is_text(const char *path)
+{
+	char head[128];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, head, sizeof(head));
+
+	close(fd);
+	return n >= 0 && !memchr(head, '\0', (size_t)n);
+}
+
+/* As execvp does: a text file the kernel cannot execute is a shell script. */
 static void exec_prog(char *path, char **argv)
 {
 	size_t n = 0;
@@ -50,6 +61,10 @@ static void exec_prog(char *path, char **argv)
 	execv(path, argv);
 	if (errno != ENOEXEC)
 		return;
+	if (!is_text(path)) {
+		errno = ENOEXEC;
+		return;
+	}
 	while (argv[n])
 		n++;
 	sh = calloc(n + 2, sizeof(*sh));

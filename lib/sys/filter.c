@@ -2,12 +2,11 @@
 #include "sys/filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,32 +25,39 @@ static int add_rule(scmp_filter_ctx ctx, const struct filter_rule *r)
 	return seccomp_rule_add_array(ctx, action, r->nr, r->match == FILTER_ALWAYS ? 0 : 1, &cmp);
 }
 
-/* libseccomp 2.5 hands its program out through a descriptor only. */
+/* Read all that is in the pipe.  Returns 0 or -errno. */
+static int read_program(int fd, struct sock_fprog *prog)
+{
+	const size_t max = BPF_MAXINSNS * sizeof(struct sock_filter);
+	size_t used = 0;
+	ssize_t n;
+
+	prog->filter = malloc(max);
+	if (!prog->filter)
+		return -ENOMEM;
+	while ((n = read(fd, (char *)prog->filter + used, max - used)) > 0)
+		used += (size_t)n;
+	prog->len = (unsigned short)(used / sizeof(struct sock_filter));
+	return n < 0 ? -errno : 0;
+}
+
+/*
+ * libseccomp 2.5 hands its program out through a descriptor only.  A pipe, which holds it whole: a file
+ * might be forbidden to grow (RLIMIT_FSIZE).
+ */
 static int export_program(scmp_filter_ctx ctx, struct sock_fprog *prog)
 {
-	int fd = memfd_create("filter", MFD_CLOEXEC);
-	struct stat st;
-	int ret;
+	int fds[2], ret;
 
-	if (fd < 0)
+	if (pipe2(fds, O_CLOEXEC))
 		return -errno;
-	ret = seccomp_export_bpf(ctx, fd);
-	if (ret)
-		goto out_close;
-	if (fstat(fd, &st)) {
-		ret = -errno;
-		goto out_close;
-	}
-	prog->len = (unsigned short)((size_t)st.st_size / sizeof(struct sock_filter));
-	prog->filter = malloc((size_t)st.st_size);
-	if (!prog->filter)
-		ret = -ENOMEM;
-	else if (pread(fd, prog->filter, (size_t)st.st_size, 0) != st.st_size)
-		ret = -EIO;
+	ret = seccomp_export_bpf(ctx, fds[1]);
+	close(fds[1]);
+	if (!ret)
+		ret = read_program(fds[0], prog);
 	if (ret)
 		filter_free(prog);
-out_close:
-	close(fd);
+	close(fds[0]);
 	return ret;
 }
 
