@@ -4,9 +4,9 @@
  *
  *	barefault [-n FAULTS] [-s SPREAD] [-v VMAS] [-c CPU]
  *
- * A handler process and the faulting process, both pinned to one CPU (the one it starts on): blocking read(), one
- * UFFDIO_COPY of a page of zeroes, which wakes.  No model, no events, no write protection.  The
- * same memory and order as randfault's.  Must be run natively.
+ * A handler process and the faulting process, both pinned to one CPU (by default the one it starts
+ * on): blocking read(), one UFFDIO_COPY of a page of zeroes, which wakes.  No model, no events, no
+ * write protection.  The same memory and order as randfault's.  Must be run natively.
  */
 #include <fcntl.h>
 #include <signal.h>
