@@ -51,13 +51,29 @@ static void set_arg(struct task *t, int n, u64 value)
 		t->call.regs_changed = true;
 }
 
+/*
+ * Drivers place their mappings by rules of their own; io_uring even refuses a wish with EINVAL.  Then the
+ * kernel chooses, which is repeatable as long as the rest is.
+ */
+static bool takes_wishes(const struct task *t)
+{
+	struct stat st;
+	char path[48];
+
+	if (sc_arg(&t->call.regs, 3) & MAP_ANONYMOUS)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", t->tid, (int)sc_arg(&t->call.regs, 4));
+	return !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
 void place_mmap(struct sup *sup, struct task *t)
 {
 	u64 flags = sc_arg(&t->call.regs, 3);
 	s64 addr;
 
 	/* Huge pages have an alignment of their own. */
-	if (!is_ours(sup) || flags & (MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_HUGETLB))
+	if (!is_ours(sup) || flags & (MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_HUGETLB) ||
+	    !takes_wishes(t))
 		return;
 	addr = mm_get_unmapped_area(t->space->mm, sc_arg(&t->call.regs, 0),
 				    sc_arg(&t->call.regs, 1), flags & MAP_32BIT);
@@ -100,7 +116,7 @@ void place_shmat(struct sup *sup, struct task *t)
 
 	if (!is_ours(sup) || sc_arg(&t->call.regs, 1) || !same_ipc_namespace(t->tid) ||
 	    shmctl((int)sc_arg(&t->call.regs, 0), IPC_STAT, &ds) < 0)
-		return; /* the kernel chooses, which is repeatable as long as the rest is */
+		return; /* the kernel chooses */
 	addr = mm_get_unmapped_area(t->space->mm, 0, ds.shm_segsz, false);
 	if (addr >= 0)
 		set_arg(t, 1, (u64)addr);
