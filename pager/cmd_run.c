@@ -28,6 +28,8 @@ enum {
 	OPT_PREFETCH,
 	OPT_NO_HOLD,
 	OPT_LAYOUT,
+	OPT_OVERCOMMIT,
+	OPT_COMMIT_LIMIT,
 };
 
 static const struct argp_option options[] = {
@@ -43,6 +45,12 @@ static const struct argp_option options[] = {
 	{ "layout", OPT_LAYOUT, "kernel|topdown|bottomup", 0,
 	  "Who chooses the addresses of mappings: the kernel (default), or upager, downwards or upwards, "
 	  "which gives the same addresses in every run", 0 },
+	{ "overcommit", OPT_OVERCOMMIT, "0|1|2", 0,
+	  "Count the private memory that all processes were promised, and refuse it with ENOMEM: 0 a "
+	  "single request above the limit, 2 what brings the sum above it, 1 nothing", 0 },
+	{ "commit-limit", OPT_COMMIT_LIMIT, "SIZE", 0,
+	  "The limit for --overcommit 0 (default: RAM and swap) and 2 (default: the kernel's CommitLimit)",
+	  0 },
 	{ "check", OPT_CHECK, "N", 0,
 	  "How much upager checks itself: 0 nothing, 1 assertions (default), 2 the model's invariants "
 	  "after each event, 3 also the model against the kernel after each trapped call", 0 },
@@ -122,6 +130,17 @@ static const char *const layouts[] = {
 	[MM_LAYOUT_BOTTOMUP] = "bottomup",
 };
 
+static const char *const overcommit_modes[] = { "0", "1", "2" };
+
+static u64 parse_commit_limit(const char *arg)
+{
+	u64 bytes;
+
+	if (parse_size(arg, &bytes) || bytes < PAGE_SIZE)
+		bad_usage("bad --commit-limit '%s': a size such as 512M", arg);
+	return bytes;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct run_options *opt = state->input;
@@ -149,6 +168,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_LAYOUT:
 		opt->layout = (enum mm_layout_mode)parse_word("layout", arg, layouts,
 							      ARRAY_SIZE(layouts));
+		return 0;
+	case OPT_OVERCOMMIT:
+		opt->overcommit = MM_OVERCOMMIT_GUESS +
+				  parse_word("overcommit", arg, overcommit_modes,
+					     ARRAY_SIZE(overcommit_modes));
+		return 0;
+	case OPT_COMMIT_LIMIT:
+		opt->commit_limit = parse_commit_limit(arg);
 		return 0;
 	case OPT_NO_HOLD:
 		opt->hold = false;
@@ -283,6 +310,9 @@ int cmd_run(int argc, char **argv)
 	argv[0] = name;
 	argp_err_exit_status = EXIT_UPAGER;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER | ARGP_NO_ERRS | ARGP_NO_HELP, NULL, &opt);
+	if (opt.commit_limit && opt.overcommit != MM_OVERCOMMIT_GUESS &&
+	    opt.overcommit != MM_OVERCOMMIT_NEVER)
+		bad_usage("--commit-limit needs --overcommit 0 or 2");
 	if (opt.output && opt.stat == STAT_NONE)
 		opt.stat = STAT_TEXT;
 	ret = find_prog(&opt);

@@ -243,8 +243,12 @@ static int make_world(struct sup *sup)
 		.stack_guard_gap = STACK_GUARD_GAP,
 		.prefetch_max_pages = sup->opt->prefetch_pages,
 		.layout = sup->opt->layout,
+		.overcommit = sup->opt->overcommit,
+		.commit_limit = commit_limit(sup->opt) >> PAGE_SHIFT,
 	};
 
+	if (!config.commit_limit)
+		return say("read this machine's memory limit", ENOENT);
 	sup->world = mm_world_create(&config);
 	return sup->world ? 0 : say("make the model", ENOMEM);
 }
@@ -296,6 +300,8 @@ int supervise(const struct run_options *opt, struct run_shared *shared, pid_t ro
 	for (int i = 0; i < TASK_BUCKETS; i++)
 		list_init(&sup.tasks[i]);
 	list_init(&sup.spaces);
+	for (int i = 0; i < SPACE_BUCKETS; i++)
+		list_init(&sup.spaces_by_id[i]);
 	list_init(&sup.orphans);
 	check_level = opt->check;
 	ret = check_machine(&sup);

@@ -25,6 +25,8 @@ struct run_options {
 	const char *dump_mm;  /* file for each mm at its end; "-": stderr; NULL: none */
 	u32 prefetch_pages;   /* fault-around for sequential first touches; 1: off */
 	enum mm_layout_mode layout;
+	enum overcommit_mode overcommit;
+	u64 commit_limit;     /* bytes; 0: what the machine has (pager/limits.c) */
 	bool hold;            /* placement may hold a thread on our CPU */
 };
 

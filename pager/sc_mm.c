@@ -33,11 +33,17 @@ static bool is_error(long result)
 	return (unsigned long)result >= (unsigned long)-4095L;
 }
 
-/* The kernel is always asked, whatever the model thinks. */
+/* The kernel is always asked, whatever the model thinks; but for memory beyond the user's limit. */
 static enum sc_verdict watch(struct task *t, int plan_error)
 {
-	if (plan_error)
+	if (plan_error) {
 		t->call.plan = NULL;
+	} else if (mm_plan_over_commit(t->call.plan)) {
+		mm_plan_abort(t->call.plan);
+		t->call.plan = NULL;
+		t->call.result = -ENOMEM;
+		return SC_REFUSE;
+	}
 	return SC_WATCH;
 }
 
@@ -125,7 +131,10 @@ enum sc_verdict sc_mmap_enter(struct sup *sup, struct task *t)
 
 	if (!(flags & MAP_ANONYMOUS))
 		a.file = file_of_fd(sup, t->tid, (int)arg(t, 4));
-	ret = mm_plan_mmap(t->space->mm, &a, &t->call.plan);
+	if (a.file || flags & MAP_ANONYMOUS)
+		ret = mm_plan_mmap(t->space->mm, &a, &t->call.plan);
+	else
+		ret = -EBADF;
 	if (a.file)
 		vm_file_put(a.file);
 	place_mmap(sup, t);
@@ -205,10 +214,15 @@ void sc_mremap_leave(struct sup *sup, struct task *t, long result)
 
 enum sc_verdict sc_brk_enter(struct sup *sup, struct task *t)
 {
+	enum sc_verdict verdict;
+
 	if (arg(t, 0) == 0)
 		return SC_PASS; /* "where is it?" */
 	t->call.scratch = mm_brk(t->space->mm);
-	return watch(t, mm_plan_brk(t->space->mm, arg(t, 0), &t->call.plan));
+	verdict = watch(t, mm_plan_brk(t->space->mm, arg(t, 0), &t->call.plan));
+	if (verdict == SC_REFUSE)
+		t->call.result = (long)t->call.scratch; /* brk has no errno */
+	return verdict;
 }
 
 void sc_brk_leave(struct sup *sup, struct task *t, long result)

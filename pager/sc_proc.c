@@ -87,6 +87,10 @@ static enum sc_verdict fork_begin(struct task *t, u64 flags)
 {
 	struct space *space = t->space;
 
+	if (mm_fork_over_commit(space->mm)) {
+		t->call.result = -ENOMEM;
+		return SC_REFUSE;
+	}
 	t->call.scratch = flags;
 	space->forking = true;
 	if (check_level >= CHECK_AUDIT)

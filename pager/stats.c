@@ -78,7 +78,7 @@ static json_t *json_summary(const struct stats *s, const struct mm_world_stats *
 		json_array_append_new(command, str ? str : json_string("(not UTF-8)"));
 	}
 	return json_pack(
-		"{ss so so so s{so so so so} so s{so so so} so so so so so so so}",
+		"{ss so so so s{so so so so} so s{so so so so so} so so so so so so so}",
 		"version", UPAGER_VERSION, "command", command,
 		"exit", json_exit(s->root_status), "wall_ns", json_u64(now_ns() - s->start_ns),
 		"faults", "missing", json_u64(s->missing), "wp", json_u64(s->wp),
@@ -86,6 +86,7 @@ static json_t *json_summary(const struct stats *s, const struct mm_world_stats *
 		"handled", json_handled(s),
 		"pages", "resident", json_u64(p->resident), "resident_max",
 		json_u64(p->resident_max), "zero", json_u64(p->zero_total),
+		"committed", json_u64(p->committed), "committed_max", json_u64(p->committed_max),
 		"processes", json_u64(s->processes), "execs", json_u64(s->execs),
 		"forks", json_u64(s->forks), "traps", json_calls(s->traps),
 		"refused", json_calls(s->refused),

@@ -44,6 +44,7 @@ struct space {
 	struct sup *sup;
 	struct mm_struct *mm;
 	struct list_head link;    /* sup.spaces */
+	struct list_head id_link; /* bucket of sup.spaces_by_id */
 	u32 id;                   /* never used again in a run: names it in ring tags */
 	int uffd;                 /* -1: none could be made; the kernel pages this one alone */
 	int pagemap;              /* /proc/PID/pagemap, opened on first need; -1 */
@@ -101,7 +102,8 @@ struct task {
 	struct placed placed;        /* placement.c's */
 };
 
-#define TASK_BUCKETS 1024
+#define TASK_BUCKETS  1024
+#define SPACE_BUCKETS 64
 
 /* Linux's default; the kernel tells nobody what its stack_guard_gap= was. */
 #define STACK_GUARD_GAP (256 * PAGE_SIZE)
@@ -117,6 +119,7 @@ struct sup {
 	struct list_head tasks[TASK_BUCKETS];
 	u32 nr_tasks;
 	struct list_head spaces;
+	struct list_head spaces_by_id[SPACE_BUCKETS];
 	struct list_head orphans; /* sc_proc.c: spaces whose maker died before naming the new task */
 	u32 next_space_id;
 	pid_t root;
@@ -150,6 +153,10 @@ int supervise(const struct run_options *opt, struct run_shared *shared, pid_t ro
 void sup_fail(struct sup *sup, const char *fmt, ...) printf_like(2, 3);
 /* Have tick work done some time soon (parked faults to retry, placement to review). */
 void sup_need_tick(struct sup *sup);
+
+/* ---- limits.c ---- */
+/* Bytes that --overcommit compares with: --commit-limit, else what this machine has.  0: unknown. */
+u64 commit_limit(const struct run_options *opt);
 
 /* ---- task.c ---- */
 /* A pidfd, which the front waits on should we die; -1 when it cannot be had. */

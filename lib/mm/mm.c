@@ -58,6 +58,8 @@ void mm_world_stats(const struct mm_world *w, struct mm_world_stats *out)
 		.resident_max = w->frames.nr_used_max,
 		.zero_ptes = w->zero_ptes,
 		.zero_total = w->zero_total,
+		.committed = w->vm_committed_as,
+		.committed_max = u64_max(w->committed_max, w->vm_committed_as),
 		.model_bytes = w->bytes,
 	};
 }
@@ -192,6 +194,10 @@ void vm_stat_account(struct mm_struct *mm, u64 vm_flags, s64 pages)
 		mm->data_vm += pages;
 	if (vm_flags & VM_LOCKED)
 		mm->locked_vm += pages;
+	if (vm_flags & VM_ACCOUNT) {
+		mm->committed_vm += pages;
+		mm->world->vm_committed_as += pages;
+	}
 }
 
 bool mm_find_vma(const struct mm_struct *mm, u64 addr, struct vma_info *out)

@@ -54,6 +54,7 @@ struct mm_struct {
 	/* in pages */
 	u64 total_vm, data_vm, exec_vm, stack_vm, locked_vm, pinned_vm;
 	u64 hiwater_rss, hiwater_vm;
+	u64 committed_vm;        /* of vmas with VM_ACCOUNT */
 
 	struct mm_layout layout; /* start_code … env_end; brk is the current break */
 	u64 saved_auxv[MM_AUXV_MAX]; /* as /proc/PID/auxv shows it */
@@ -75,6 +76,8 @@ struct mm_world {
 	struct rb_root files;    /* struct vm_file by id and name */
 	struct slab vma_slab, avc_slab, anon_vma_slab, table_slab, mm_slab, plan_slab;
 	u64 zero_ptes, zero_total;
+	u64 vm_committed_as;     /* the sum of committed_vm, in pages */
+	u64 committed_max;
 	u32 next_anon_vma_id;
 	u32 nr_mms;
 };

@@ -32,12 +32,22 @@ enum mm_layout_mode {
 	MM_LAYOUT_BOTTOMUP, /* we: from a third of the address space, upwards (Linux's legacy layout) */
 };
 
+/* Linux's modes (sysctl vm.overcommit_memory 0, 1, 2), and none of ours. */
+enum overcommit_mode {
+	MM_OVERCOMMIT_KERNEL, /* we refuse nothing */
+	MM_OVERCOMMIT_GUESS,  /* 0: refuse a call that asks for more than there can be */
+	MM_OVERCOMMIT_ALWAYS, /* 1: as KERNEL, said on purpose */
+	MM_OVERCOMMIT_NEVER,  /* 2: refuse what would bring the sum of all above the limit */
+};
+
 struct mm_config {
 	const struct hw_ops *hw;  /* never NULL */
 	u64 max_map_count;        /* sysctl vm.max_map_count */
 	u64 stack_guard_gap;      /* bytes; Linux's default is 256 pages */
 	u32 prefetch_max_pages;   /* fault-around window for sequential first touches; 0 or 1: off */
 	enum mm_layout_mode layout;
+	enum overcommit_mode overcommit;
+	u64 commit_limit;         /* pages: of one call (GUESS), of all (NEVER) */
 };
 
 /* Returns a new world, or NULL for lack of memory.  Owned by the caller. */
@@ -50,6 +60,8 @@ struct mm_world_stats {
 	u64 resident_max;  /* the most there were at once */
 	u64 zero_ptes;     /* ptes that map the zero page now */
 	u64 zero_total;    /* zero page mappings ever made */
+	u64 committed;     /* pages promised: private writable memory of all address spaces (VM_ACCOUNT) */
+	u64 committed_max; /* the most there were after a call */
 	u64 model_bytes;   /* heap bytes that the model holds: vmas, ptes, frames, rmap, tables */
 };
 void mm_world_stats(const struct mm_world *world, struct mm_world_stats *out);
@@ -291,6 +303,14 @@ bool mm_plan_is_certain(const struct mm_plan *plan);
 int mm_plan_expects(const struct mm_plan *plan);
 /* After mm_plan_*() said -ENOMEM: was it the model's own memory (true), or what Linux would say? */
 bool mm_plan_is_ours(const struct mm_struct *mm);
+
+/*
+ * Would the plan's commit promise more memory than the world's overcommit mode allows?  Then the call is to be
+ * refused with ENOMEM and the plan aborted; the kernel is not asked.
+ */
+bool mm_plan_over_commit(const struct mm_plan *plan);
+/* The same of a fork, before anything is prepared for it. */
+bool mm_fork_over_commit(const struct mm_struct *mm);
 
 /* The machine write-protected `r`: set wp in each present pte of it. */
 void mm_mark_wp(struct mm_struct *mm, struct range r);

@@ -5,6 +5,7 @@
  */
 #include <sys/mman.h>
 
+#include "mm/overcommit.h"
 #include "mm/plan.h"
 
 #ifndef MAP_SHARED_VALIDATE
@@ -135,7 +136,8 @@ static u64 mmap_vm_flags(const struct mm_struct *mm, const struct mmap_args *a)
 		f |= VM_SHARED | VM_MAYSHARE;
 	if (type == MAP_DROPPABLE)
 		f |= VM_WIPEONFORK | VM_DONTDUMP | VM_NORESERVE;
-	if ((f & (VM_NORESERVE | VM_SHARED | VM_WRITE | VM_HUGETLB)) == VM_WRITE)
+	if ((f & (VM_SHARED | VM_WRITE | VM_HUGETLB)) == VM_WRITE &&
+	    (!(f & VM_NORESERVE) || overcommit_ignores_noreserve(mm)))
 		f |= VM_ACCOUNT;
 	if (f & (VM_SPECIAL | VM_HUGETLB))
 		f &= ~VM_LOCKED_MASK;
@@ -225,6 +227,8 @@ int mm_plan_mmap(struct mm_struct *mm, const struct mmap_args *a, struct mm_plan
 	if (a->file)
 		a->file->refcount++;
 	plan->zaps = fixed;
+	if (plan->mmap.vm_flags & VM_ACCOUNT)
+		plan->charge = (s64)(len >> PAGE_SHIFT) - (s64)accounted_pages(mm, fixed);
 	*out = plan;
 	return 0;
 }
@@ -316,6 +320,8 @@ int mm_plan_brk(struct mm_struct *mm, u64 brk, struct mm_plan **out)
 	plan->brk = brk;
 	if (brk >= mm->layout.start_brk && new < old)
 		plan->zaps = (struct range){ new, old };
+	else if (new > old)
+		plan->charge = (s64)((new - old) >> PAGE_SHIFT);
 	*out = plan;
 	return 0;
 }

@@ -9,6 +9,7 @@
  */
 #include <sys/mman.h>
 
+#include "mm/overcommit.h"
 #include "mm/plan.h"
 
 /* Missing from Debian 12's libc headers. */
@@ -34,7 +35,8 @@ static int prot_flags(u64 access, const struct vm_area_struct *vma, u64 *flags)
 	if (*flags == old)
 		return 0;
 	if (access & VM_WRITE) {
-		if (!(old & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE)))
+		if (!(old & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED)) &&
+		    (!(old & VM_NORESERVE) || overcommit_ignores_noreserve(vma->vm_mm)))
 			*flags |= VM_ACCOUNT;
 	} else if (vma_is_anonymous(vma) && !vma->anon_vma) {
 		*flags &= ~VM_ACCOUNT; /* nothing was written yet: the charge can be given back */
@@ -218,6 +220,19 @@ static int change_range(struct mm_struct *mm, struct range r, const struct vma_c
 	return addr < r.end || unfilled ? -ENOMEM : result;
 }
 
+/* Pages of r that become counted: private memory that is made writable for the first time. */
+static s64 change_charge(struct mm_struct *mm, struct range r, const struct vma_change *c)
+{
+	struct vm_area_struct *vma = find_vma_intersection(mm, r.start, r.end);
+	u64 flags;
+	s64 pages = 0;
+
+	for (; vma && vma->vm_start < r.end; vma = vma->vm_next)
+		if (!new_flags(c, vma, &flags) && flags & ~vma->vm_flags & VM_ACCOUNT)
+			pages += (s64)(range_len(range_intersect(vma_range(vma), r)) >> PAGE_SHIFT);
+	return pages;
+}
+
 static void commit_change(struct mm_plan *plan, u64 result)
 {
 	change_range(plan->mm, plan->change.range, &plan->change.change, &plan->res, result == 0);
@@ -239,6 +254,7 @@ static int plan_change(struct mm_struct *mm, struct range r, struct vma_change c
 	plan->change.range = r;
 	plan->change.change = c;
 	plan->expect = change_range(mm, r, &c, NULL, false);
+	plan->charge = change_charge(mm, r, &c);
 	if (advice_zaps(&c))
 		plan->zaps = r;
 	*out = plan;

@@ -9,6 +9,7 @@
  */
 #include <sys/mman.h>
 
+#include "mm/overcommit.h"
 #include "mm/plan.h"
 
 #ifndef MREMAP_DONTUNMAP
@@ -252,6 +253,20 @@ s64 mm_get_remap_area(struct mm_struct *mm, u64 old, u64 old_len, u64 new_len, i
 	return mm_get_unmapped_area(mm, duplicate ? hint : 0, new_len, false);
 }
 
+/* Source: vrm_calc_charge. */
+static s64 mremap_charge(struct mm_struct *mm, u64 old, u64 old_len, u64 new_len, int flags,
+			 struct range fixed)
+{
+	s64 pages;
+
+	if (!(vma_lookup(mm, old)->vm_flags & VM_ACCOUNT))
+		return 0;
+	pages = (s64)(new_len >> PAGE_SHIFT);
+	if (!(flags & MREMAP_DONTUNMAP))
+		pages -= (s64)(old_len >> PAGE_SHIFT);
+	return pages - (s64)accounted_pages(mm, fixed);
+}
+
 /* The longest chain of any vma in r. */
 static u32 max_chain(struct mm_struct *mm, struct range r)
 {
@@ -309,6 +324,7 @@ int mm_plan_mremap(struct mm_struct *mm, u64 old, u64 old_len, u64 new_len, int 
 	plan->mremap.new_len = new_len;
 	plan->mremap.new_addr = new_addr;
 	plan->mremap.flags = flags;
+	plan->charge = mremap_charge(mm, old, old_len, new_len, flags, fixed);
 	plan->zaps = r;
 	if (!range_empty(fixed)) /* both, and what lies between: one range is simpler than two */
 		plan->zaps = (struct range){ u64_min(r.start, fixed.start),

@@ -39,6 +39,8 @@ static void plan_close(struct mm_plan *plan)
 void mm_plan_commit(struct mm_plan *plan, u64 result)
 {
 	plan->ops->commit(plan, result);
+	plan->mm->world->committed_max =
+		u64_max(plan->mm->world->committed_max, plan->mm->world->vm_committed_as);
 	plan_close(plan);
 }
 

@@ -33,6 +33,7 @@ struct mm_plan {
 	struct mm_reserve res;
 	struct range zaps;
 	bool certain;
+	s64 charge; /* pages that commit will promise; perhaps less than nothing */
 	int expect; /* what Linux will answer, as far as the model knows: 0 or a negative errno */
 	union {
 		struct {

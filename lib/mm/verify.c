@@ -11,7 +11,7 @@
 
 /* Recounted from the vmas and ptes, to be compared with the mm's own. */
 struct recount {
-	u64 map_count, total_vm, data_vm, exec_vm, stack_vm, locked_vm, rss, zero;
+	u64 map_count, total_vm, data_vm, exec_vm, stack_vm, locked_vm, committed_vm, rss, zero;
 };
 
 static void verify_vma_links(const struct vm_area_struct *vma, const struct vm_area_struct *prev)
@@ -113,6 +113,8 @@ static void recount_vma(struct recount *c, const struct vm_area_struct *vma)
 	c->total_vm += pages;
 	if (f & VM_LOCKED)
 		c->locked_vm += pages;
+	if (f & VM_ACCOUNT)
+		c->committed_vm += pages;
 	if (f & VM_EXEC && !(f & (VM_WRITE | VM_GROWSDOWN)))
 		c->exec_vm += pages;
 	else if (f & VM_GROWSDOWN)
@@ -168,6 +170,7 @@ void mm_verify(const struct mm_struct *mm)
 	SAME(exec_vm, mm->exec_vm);
 	SAME(stack_vm, mm->stack_vm);
 	SAME(locked_vm, mm->locked_vm);
+	SAME(committed_vm, mm->committed_vm);
 	SAME(rss, mm->nr_anon_ptes);
 	SAME(zero, mm->nr_zero_ptes);
 	if (mm->pgtables_bytes != pgtable_count(mm) * PAGE_SIZE)
@@ -180,16 +183,20 @@ void mm_world_verify(const struct mm_world *world)
 {
 	const struct mm_struct *mm;
 	u32 nr_mms = 0;
-	u64 zero = 0;
+	u64 zero = 0, committed = 0;
 
 	list_for_each_entry(mm, &world->init_mm.mmlist, mmlist) {
 		mm_verify(mm);
 		nr_mms++;
 		zero += mm->nr_zero_ptes;
+		committed += mm->committed_vm;
 	}
 	if (nr_mms > world->nr_mms)
 		BUG("I2: mmlist has %u address spaces, made were %u", nr_mms, world->nr_mms);
 	if (nr_mms == world->nr_mms && zero != world->zero_ptes)
 		BUG("I2: zero_ptes");
+	if (nr_mms == world->nr_mms && committed != world->vm_committed_as)
+		BUG("I2: vm_committed_as is %" PRIu64 ", recounted %" PRIu64,
+		    world->vm_committed_as, committed);
 	frame_table_verify(world);
 }
