@@ -34,6 +34,7 @@ struct space *space_create(struct sup *sup, struct mm_struct *mm, int uffd, pid_
 	list_init(&s->waiters);
 	list_init(&s->parked);
 	list_add(&s->link, &sup->spaces);
+	list_add(&s->id_link, &sup->spaces_by_id[s->id % SPACE_BUCKETS]);
 	mm_set_host(mm, s);
 	if (uffd >= 0)
 		ring_poll(&sup->ring, uffd, SPACE_TAG(s));
@@ -62,6 +63,7 @@ static void space_free(struct space *space)
 	if (space->pagemap >= 0)
 		close(space->pagemap);
 	list_del(&space->link);
+	list_del(&space->id_link);
 	free(space);
 }
 
@@ -78,7 +80,7 @@ struct space *space_by_id(struct sup *sup, u32 id)
 {
 	struct space *s;
 
-	list_for_each_entry(s, &sup->spaces, link)
+	list_for_each_entry(s, &sup->spaces_by_id[id % SPACE_BUCKETS], id_link)
 		if (s->id == id)
 			return s;
 	return NULL;
