@@ -99,15 +99,17 @@ mount -t tmpfs tmpfs /dev/shm
 mount -t tmpfs tmpfs /tmp
 echo # the BIOS leaves the cursor within a line
 echo "BEGIN $(uname -r)"
-/probe 2>&1 | sed 's/^\(ok\|FAIL\|skip\)  */\1 probe./'
+echo "PART probe."
+/probe 2>&1
+echo "PART"
 if /upager doctor >/tmp/doctor 2>&1; then
 	echo "ok doctor"
 else
 	cat /tmp/doctor
 	echo "FAIL doctor (status $?)"
 fi
-sh /e2e/run-e2e.sh -u /upager -b /e2e -c 3 -t 120 -l /e2e/core.txt all 2>&1 |
-	sed 's/^\(ok\|FAIL\|skip\)  */\1 e2e./'
+echo "PART e2e."
+sh /e2e/run-e2e.sh -u /upager -b /e2e -c 3 -t 120 -l /e2e/core.txt all 2>&1
 echo "END"
 sync
 reboot -f
@@ -152,8 +154,12 @@ boot()
 verdict()
 {
 	log=$cache/$1.log
-	sed -n '/^BEGIN/,/^END/p' "$log" | sed "s/^\(ok\|FAIL\|skip\) /\1 $1 /" |
-		grep -v '^BEGIN\|^END\|^probes: \|^e2e: '
+	sed -n '/^BEGIN/,/^END/p' "$log" | awk -v version="$1" '
+		$1 == "PART" { part = $2; next }
+		$1 == "BEGIN" || $1 == "END" || $1 == "probes:" || $1 == "e2e:" { next }
+		$1 == "ok" || $1 == "FAIL" || $1 == "skip" { verdict = $1; sub(/^[a-zA-Z]+ +/, "");
+			print verdict, version, part $0; next }
+		{ print }'
 	if ! grep -q '^END' "$log"; then
 		echo "FAIL $1 boot: no verdict within $boot_limit s; the console's end:"
 		tail -n 15 "$log" | sed 's/^/     | /'
