@@ -137,6 +137,8 @@ static u32 check_pte(struct sim_space *s, u32 i)
 		BUG("page %u is the zero page in the model, not on the machine", i);
 	if (pte.state == PTE_PRESENT && p->state != SIM_PRESENT && !p->lag)
 		BUG("page %u has a frame in the model, not on the machine", i);
+	if (p->lazyfree && !p->lag && !pte.lazyfree)
+		BUG("page %u may be dropped by the machine, not in the model", i);
 	return pte.state == PTE_PRESENT;
 }
 

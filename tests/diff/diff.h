@@ -19,7 +19,7 @@
 
 #define WINDOW_PAGES 64u
 #define LOW  0x10000000UL /* low, also below the shadow of AddressSanitizer */
-#define HEAP 0x600000000000UL
+#define HEAP 0x5c0000000000UL /* above any program, below the heap of AddressSanitizer */
 #define AT(page) (LOW + (u64)(page) * PAGE_SIZE)
 #define BRK_AT(page) (HEAP + (u64)(page) * PAGE_SIZE)
 #define PAGES(n) ((u64)(n) * PAGE_SIZE)

@@ -44,6 +44,16 @@ static void remember(u32 steps, char *text)
 	shown[worst].text = text;
 }
 
+/* The case that the model is at, for a BUG() in it. */
+static const struct test_case *now_case;
+static const struct outcome *now_outcome;
+
+static void print_now(void)
+{
+	if (now_case)
+		print_case(now_case, now_outcome, stderr);
+}
+
 static void compare_one(const struct test_case *c, const struct outcome *o)
 {
 	char *text = NULL;
@@ -53,6 +63,8 @@ static void compare_one(const struct test_case *c, const struct outcome *o)
 	BUG_ON(!f);
 	print_case(c, o, f);
 	nr_cases++;
+	now_case = c;
+	now_outcome = o;
 	if (model_agrees(c, o, f)) {
 		fclose(f);
 		free(text);
@@ -114,6 +126,7 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(set, "limit"))
 		return limit_main();
+	bug_hook = print_now;
 	batch = shared(BATCH * sizeof(*batch));
 	out = shared(BATCH * sizeof(*out));
 	if (!strcmp(set, "layouts"))
