@@ -16,7 +16,9 @@ cache=$root/build/kernels
 build=$root/build/static
 boot_limit=${KERNELS_LIMIT:-480} # seconds for one kernel
 # These hold many pages: verifying the model after each event (check 2 and 3) takes minutes in emulation.
-big='forktree stack'
+big='forktree threadfork'
+# And this one faults 28,000 times; a minute in emulation.  Stack growth is left to its probe here.
+left_out='stack'
 download=yes
 
 die()
@@ -131,6 +133,9 @@ make_initramfs()
 			die "not built: $p"
 	done
 	cp "$root/tests/e2e/run-e2e.sh" "$root/tests/e2e/core.txt" "$tree/e2e/" || die "cannot copy"
+	for p in $left_out; do
+		sed -i "/^$p\( \|\$\)/d" "$tree/e2e/core.txt"
+	done
 	for p in $big; do
 		sed -i "s/^$p\( \|\$\)/$p@1\1/" "$tree/e2e/core.txt"
 	done
