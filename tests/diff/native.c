@@ -93,14 +93,17 @@ static bool smaps_line(struct outcome *o, struct range window, const char *p)
 	return l.start < window.end;
 }
 
+#define SMAPS_BITE 512u
+
 static void read_smaps(struct outcome *o, struct range window)
 {
-	static char buf[1 << 16];
+	static char buf[4096 + SMAPS_BITE];
 	size_t have = 0;
 	off_t at = 0;
 	ssize_t n;
 
-	while ((n = pread(smaps, buf + have, sizeof(buf) - 1 - have, at)) > 0) {
+	/* in small bites: the kernel looks at no mapping before it is asked for */
+	while ((n = pread(smaps, buf + have, SMAPS_BITE, at)) > 0) {
 		char *p = buf, *end;
 
 		at += n;
