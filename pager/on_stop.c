@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 
 #include "base/check.h"
@@ -241,8 +242,9 @@ static void on_exec(struct sup *sup, struct task *t, pid_t former)
 		t->pidfd = pidfd_of(t->tid);
 	sup->stats.execs++;
 	if (!tracee_get_regs(t->tid, &regs) && !sc_is_64bit(&regs)) {
-		sup_fail(sup, "process %d executed a 32-bit program, which upager cannot page; "
-			 "use the x86-64 build of it", t->tid);
+		fprintf(stderr, "upager: process %d executed a 32-bit program, which cannot be "
+				"paged, and is ended; use the x86-64 build\n", t->tid);
+		(void)kill(t->tid, SIGKILL);
 		return;
 	}
 	t->state = TASK_EXECING;
