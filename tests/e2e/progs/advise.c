@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* madvise: every advice that changes what a program sees, and those that must not. */
+#include <setjmp.h>
 #include "e2e.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -8,6 +9,10 @@
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
 #endif
 
 static void dontneed(void)
@@ -215,6 +220,51 @@ static void dontneed_after_fork(void)
 	SYS(munmap(p, AREA));
 }
 
+static sigjmp_buf back;
+
+static void on_segv(int sig)
+{
+	siglongjmp(back, 1);
+}
+
+static void expect_segv(volatile char *p)
+{
+	if (sigsetjmp(back, 1) == 0) {
+		(void)*p;
+		CHECK(0, "%p can be read", (void *)p);
+	}
+}
+
+static void look_at_guards(void *p)
+{
+	expect_segv((char *)p + 8 * PAGE);
+	CHECK(*(uint64_t *)((char *)p + 7 * PAGE) == mark(1, 7));
+}
+
+/* Guard pages without a mapping of their own (Linux 6.13); older kernels say EINVAL. */
+static void guard_pages(void)
+{
+	char *p = map_anon(AREA);
+
+	signal(SIGSEGV, on_segv);
+	fill_marks(p, AREA, 1);
+	if (madvise(p + 8 * PAGE, 4 * PAGE, MADV_GUARD_INSTALL) < 0) {
+		CHECK(errno == EINVAL, "%s", strerror(errno));
+		check_marks(p, AREA, 1);
+	} else {
+		expect_segv(p + 8 * PAGE);
+		expect_segv(p + 11 * PAGE + 5);
+		check_marks(p, 8 * PAGE, 1);
+		expect_exit(fork_run(look_at_guards, p), 0);
+		SYS(madvise(p + 8 * PAGE, 4 * PAGE, MADV_GUARD_REMOVE));
+		check_bytes(p + 8 * PAGE, 4 * PAGE, 0);
+		fill_marks(p, AREA, 2);
+		check_marks(p, AREA, 2);
+	}
+	signal(SIGSEGV, SIG_DFL);
+	SYS(munmap(p, AREA));
+}
+
 int main(void)
 {
 	RUN(dontneed);
@@ -223,6 +273,7 @@ int main(void)
 	RUN(populate);
 	RUN(hints);
 	RUN(advised_then_forked);
+	RUN(guard_pages);
 	RUN(remove_pages);
 	RUN(dontneed_after_fork);
 	return 0;

@@ -128,8 +128,69 @@ static void rusage_of_children(void)
 	CHECK(ru.ru_maxrss > 0);
 }
 
+/* Does the file hold the 16 bytes anywhere? */
+static bool file_holds(const char *path, const char *bytes)
+{
+	int fd = SYS(open(path, O_RDONLY));
+	size_t len = SYS(lseek(fd, 0, SEEK_END));
+	char *p = SYS(mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0));
+	bool found = memmem(p, len, bytes, 16);
+
+	SYS(munmap(p, len));
+	SYS(close(fd));
+	return found;
+}
+
+static void dump_core(void *area)
+{
+	struct rlimit rl = { RLIM_INFINITY, RLIM_INFINITY };
+
+	SYS(setrlimit(RLIMIT_CORE, &rl));
+	for (int i = 0; i < 16; i++)
+		((char *)area)[AREA / 2 + i] ^= 0x20;
+	abort();
+}
+
+/* A core dump has what the process had: pages shared with its parent, and its own. */
+static void core_dump(void)
+{
+	char pattern[8] = "", dir[] = "/tmp/e2e-core-XXXXXX", name[64];
+	int fd = SYS(open("/proc/sys/kernel/core_pattern", O_RDONLY)), st;
+	struct rlimit rl;
+	char *p = map_anon(AREA);
+	pid_t pid;
+
+	SYS(getrlimit(RLIMIT_CORE, &rl));
+	SYS(read(fd, pattern, sizeof(pattern) - 1));
+	SYS(close(fd));
+	if (strcmp(pattern, "core\n") || rl.rlim_max != RLIM_INFINITY) {
+		puts("skipped: core_pattern is not 'core', or RLIMIT_CORE may not be raised");
+		return;
+	}
+	CHECK(mkdtemp(dir));
+	SYS(chdir(dir));
+	for (int i = 0; i < 16; i++)
+		p[i] = (char)('a' + i), p[AREA / 2 + i] = (char)('A' + (i * 7 + 3) % 26);
+	pid = fork_run(dump_core, p);
+	CHECK(SYS(waitpid(pid, &st, 0)) == pid);
+	CHECK(WIFSIGNALED(st) && WTERMSIG(st) == SIGABRT && WCOREDUMP(st), "status %#x", st);
+	snprintf(name, sizeof(name), "core.%d", pid);
+	if (access(name, R_OK) < 0)
+		strcpy(name, "core");
+	CHECK(file_holds(name, p), "the page shared with the parent is not in the core file");
+	for (int i = 0; i < 16; i++)
+		p[AREA / 2 + i] ^= 0x20;
+	CHECK(file_holds(name, p + AREA / 2), "the child's own page is not in the core file");
+	SYS(unlink(name));
+	SYS(chdir("/"));
+	SYS(rmdir(dir));
+	SYS(munmap(p, AREA));
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 1)
+		RUN(core_dump);
 	no_core();
 	if (argc == 3 && !strcmp(argv[1], "exit"))
 		return atoi(argv[2]);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* mmap's flags one by one, and what each call refuses with which errno. */
+#include <sys/prctl.h>
 #include "e2e.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -207,6 +208,80 @@ static void protection_keys(void)
 	SYS(munmap(p, AREA));
 }
 
+#define PR_SET_VMA_ANON 0x53564d41
+#define MAP_DROPPABLE_FLAG 0x08
+
+/*
+ * Calls that divide a mapping for the kernel alone: a memory policy, a name. Touched in order across
+ * the borders, forked, touched again.
+ */
+static void divided_by_the_kernel(void)
+{
+	unsigned long node0 = 1;
+
+	for (int how = 0; how < 2; how++) {
+		char *p = map_anon(AREA);
+		int ret = how ? prctl(PR_SET_VMA_ANON, 0, p + 5 * PAGE, 3 * PAGE, "part")
+			      : (int)syscall(SYS_mbind, p + 5 * PAGE, 3 * PAGE, 2, &node0, 8, 0);
+
+		if (ret < 0)
+			CHECK(errno == EINVAL || errno == ENOSYS, "%s", strerror(errno));
+		fill_marks(p, AREA, how);
+		pid_t pid = SYS(fork());
+		if (!pid) {
+			check_marks(p, AREA, how);
+			fill_marks(p, AREA, 5);
+			SYS(mprotect(p, AREA, PROT_READ));
+			check_marks(p, AREA, 5);
+			_exit(0);
+		}
+		expect_exit(pid, 0);
+		check_marks(p, AREA, how);
+		SYS(madvise(p, AREA, MADV_DONTNEED));
+		fill_marks(p, AREA, 6);
+		check_marks(p, AREA, 6);
+		SYS(munmap(p, AREA));
+	}
+}
+
+/* Memory that the kernel may drop (Linux 6.11), as getrandom's vDSO uses; or EINVAL. */
+static void droppable(void)
+{
+	char *p = mmap(NULL, AREA, RW, MAP_DROPPABLE_FLAG | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED) {
+		CHECK(errno == EINVAL, "%s", strerror(errno));
+		return;
+	}
+	for (size_t i = 0; i < AREA; i += PAGE) {
+		CHECK(p[i] == 0);
+		p[i] = 1;
+		CHECK(p[i] == 1 || p[i] == 0);
+	}
+	SYS(munmap(p, AREA));
+}
+
+/* 2 MiB and larger, aligned and not, with and without the wish for huge pages. */
+static void huge_aligned(void)
+{
+	size_t len = 8 * MIB;
+	char *p = map_anon(len);
+	char *aligned = (char *)(((uintptr_t)p + 2 * MIB - 1) & ~(2 * MIB - 1));
+
+	if (madvise(p, len, MADV_HUGEPAGE) < 0)
+		CHECK(errno == EINVAL, "%s", strerror(errno));
+	for (size_t i = 0; i < 4 * MIB; i += 64 * KIB) {
+		check_bytes(aligned + i, 8, 0);
+		aligned[i] = (char)(i / (64 * KIB) + 1);
+	}
+	SYS(mprotect(aligned + MIB, PAGE, PROT_READ));
+	SYS(madvise(aligned + 3 * MIB, PAGE, MADV_DONTNEED));
+	for (size_t i = 0; i < 4 * MIB; i += 64 * KIB)
+		CHECK(aligned[i] == (i == 3 * MIB ? 0 : (char)(i / (64 * KIB) + 1)), "at %zu", i);
+	SYS(munmap(p, len));
+	FAILS(ENOMEM, mmap(NULL, 1UL << 40, RW, ANON | MAP_HUGETLB, -1, 0));
+}
+
 int main(void)
 {
 	RUN(fixed_noreplace);
@@ -219,5 +294,8 @@ int main(void)
 	RUN(other_errors);
 	RUN(generated_code);
 	RUN(protection_keys);
+	RUN(divided_by_the_kernel);
+	RUN(droppable);
+	RUN(huge_aligned);
 	return 0;
 }
