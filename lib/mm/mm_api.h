@@ -291,6 +291,12 @@ void mm_plan_abort(struct mm_plan *plan);
  * (mlock, populate: those faults must be answered).
  */
 struct range mm_plan_zaps(const struct mm_plan *plan);
+/*
+ * The thread that makes the call has faulted inside it: mlock and mlockall fill what they have locked, so all
+ * vmas are changed already.  Does that now, so that the pages go into them; commit has nothing left to
+ * do.  Nothing for other calls.  To be called before mm_handle_fault(), as often as one likes.
+ */
+void mm_plan_filling(struct mm_plan *plan);
 /* True when the whole effect is known before the kernel runs and it cannot refuse (a whole-vma munmap). */
 bool mm_plan_is_certain(const struct mm_plan *plan);
 

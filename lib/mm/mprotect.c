@@ -235,7 +235,9 @@ static s64 change_charge(struct mm_struct *mm, struct range r, const struct vma_
 
 static void commit_change(struct mm_plan *plan, u64 result)
 {
-	change_range(plan->mm, plan->change.range, &plan->change.change, &plan->res, result == 0);
+	if (!plan->change.done)
+		change_range(plan->mm, plan->change.range, &plan->change.change, &plan->res,
+			     result == 0);
 }
 
 static const struct plan_ops change_ops = { commit_change, NULL };
@@ -354,7 +356,7 @@ int mm_plan_munlock(struct mm_struct *mm, u64 addr, u64 len, struct mm_plan **pl
 	return plan_change(mm, r, (struct vma_change){ CHANGE_LOCK, 0 }, plan);
 }
 
-static void commit_mlockall(struct mm_plan *plan, u64 result)
+static void do_mlockall(struct mm_plan *plan)
 {
 	struct mm_struct *mm = plan->mm;
 	struct vm_area_struct *vma;
@@ -370,7 +372,30 @@ static void commit_mlockall(struct mm_plan *plan, u64 result)
 	}
 }
 
+static void commit_mlockall(struct mm_plan *plan, u64 result)
+{
+	if (!plan->change.done)
+		do_mlockall(plan);
+}
+
 static const struct plan_ops mlockall_ops = { commit_mlockall, NULL };
+
+/*
+ * Linux changes all vmas first, and then fills them.  Were their pages taken in before, a vma that is still
+ * whole would get an anon_vma where Linux gives one only to the part that it has cut off.
+ */
+void mm_plan_filling(struct mm_plan *plan)
+{
+	const struct vma_change *c = &plan->change.change;
+
+	if (plan->ops == &change_ops && c->kind == CHANGE_LOCK && c->arg & VM_LOCKED)
+		plan->ops->commit(plan, 0);
+	else if (plan->ops == &mlockall_ops)
+		plan->ops->commit(plan, 0);
+	else
+		return;
+	plan->change.done = true;
+}
 
 int mm_plan_mlockall(struct mm_struct *mm, int flags, struct mm_plan **out)
 {

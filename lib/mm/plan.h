@@ -52,6 +52,7 @@ struct mm_plan {
 			struct range range;
 			struct vma_change change;
 			u64 def_flags; /* mlockall */
+			bool done;     /* by mm_plan_filling() */
 		} change;
 		struct mm_struct *child;
 	};

@@ -164,12 +164,15 @@ static struct range filled_by_call(const struct sim_op *op, s64 result)
 	return (struct range){ 0, 0 };
 }
 
-static enum sim_access fill_by_call(struct sim_space *s, const struct sim_op *op, s64 result)
+static enum sim_access fill_by_call(struct sim_space *s, const struct sim_op *op, struct mm_plan *plan,
+				    s64 result)
 {
 	struct range r = filled_by_call(op, result);
 
 	if (range_empty(r) || (op->kind == OP_MREMAP && !(sim_page(s, r.start)->vm_flags & VM_LOCKED)))
 		return SIM_ACCESS_OK;
+	if (op->pick & 1) /* the pager knew the thread */
+		mm_plan_filling(plan);
 	return sim_populate(s, r);
 }
 
@@ -225,7 +228,7 @@ static bool do_call(struct sim_space *s, const struct sim_op *op)
 		return true;
 	}
 	check_zaps(s, before, mm_plan_zaps(plan));
-	if (fill_by_call(s, op, result) == SIM_ACCESS_GONE) {
+	if (fill_by_call(s, op, plan, result) == SIM_ACCESS_GONE) {
 		mm_plan_abort(plan);
 		return false;
 	}

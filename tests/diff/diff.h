@@ -105,6 +105,7 @@ void cases_layouts(u32 part, u32 parts); /* three slots, all placements, all cal
 void cases_forked(void);                 /* the same after a fork, in child and parent's flags */
 void cases_mremap(u32 part, u32 parts);
 void cases_files(void);                  /* files and shared memory among anonymous memory */
+void cases_locked(void);                 /* locked memory */
 void cases_brk(void);
 void cases_hostile(void);                /* odd addresses and lengths */
 

@@ -37,8 +37,12 @@ enum kind {
 	K_OWN,       /* RW, written when nothing beside it was like it: an anon_vma of its own */
 	K_DONTFORK,  /* RW, written, MADV_DONTFORK */
 	NR_KINDS,
+	/* of the set "locked" */
+	K_LOCKED = NR_KINDS, /* RW, mlocked: its pages are there */
+	K_LOCKED_ONFAULT,
+	K_LOCKED_R,          /* locked before it was made unwritable */
 	/* of the set "files" */
-	K_FILE = NR_KINDS, /* RW private, the file's pages of this place: neighbours go on */
+	K_FILE, /* RW private, the file's pages of this place: neighbours go on */
 	K_FILE_APART,      /* other pages of it */
 	K_FILE_SHARED,
 	K_SHARED,          /* shared anonymous; at most one in a layout, see cases_files */
@@ -108,6 +112,18 @@ static void add_slot(struct test_case *c, u32 slot, enum kind kind)
 	case K_DONTFORK:
 		case_add(c, mmap_step(at, SLOT_PAGES, RW, ANON));
 		case_add(c, on(C_MADVISE, at, SLOT_PAGES, MADV_DONTFORK));
+		case_add(c, on(C_WRITE, at, 0, 0));
+		break;
+	case K_LOCKED:
+	case K_LOCKED_R:
+		case_add(c, mmap_step(at, SLOT_PAGES, RW, ANON));
+		case_add(c, on(C_MLOCK, at, SLOT_PAGES, 0));
+		if (kind == K_LOCKED_R)
+			case_add(c, on(C_MPROTECT, at, SLOT_PAGES, PROT_READ));
+		break;
+	case K_LOCKED_ONFAULT:
+		case_add(c, mmap_step(at, SLOT_PAGES, RW, ANON));
+		case_add(c, on(C_MLOCK, at, SLOT_PAGES, MLOCK_ONFAULT));
 		case_add(c, on(C_WRITE, at, 0, 0));
 		break;
 	case K_FILE:
@@ -243,15 +259,10 @@ void cases_forked(void)
 	}
 }
 
-/*
- * Mappings that the kernel pages and the model only tracks.  Two shared anonymous ones never merge in the
- * kernel, where each has a file of its own; the model has no file for them and merges: so one at most.
- */
-void cases_files(void)
+/* All placements of a few kinds, and all calls over ranges with these borders. */
+static void few_kinds(const enum kind *kinds, u32 n, void (*more)(const struct test_case *c))
 {
-	static const enum kind kinds[] = { K_HOLE, K_RW_WRITTEN, K_FILE, K_FILE_APART, K_FILE_SHARED, K_SHARED };
 	static const u8 borders[] = { 4, 5, 6, 8, 9, 10 };
-	u32 n = ARRAY_SIZE(kinds);
 
 	for (u32 i = 0; i < n * n * n; i++) {
 		struct test_case c = { 0 };
@@ -266,9 +277,47 @@ void cases_files(void)
 		for (u32 from = 0; from < ARRAY_SIZE(borders); from++) {
 			for (u32 to = from + 1; to < ARRAY_SIZE(borders); to++)
 				calls_on_range(&c, borders[from], borders[to]);
-			with(&c, mremap_step(borders[from], 0, 2, MREMAP_MAYMOVE | MREMAP_FIXED, 20));
 		}
-		with(&c, file_step(FIRST + 2, RW, MAP_PRIVATE, FIRST + 2));
-		with(&c, file_step(FIRST + 2, PROT_READ, MAP_SHARED, FIRST + 2));
+		more(&c);
 	}
+}
+
+static void more_for_files(const struct test_case *c)
+{
+	for (u32 from = FIRST; from < END; from++)
+		with(c, mremap_step(from, 0, 2, MREMAP_MAYMOVE | MREMAP_FIXED, 20));
+	with(c, file_step(FIRST + 2, RW, MAP_PRIVATE, FIRST + 2));
+	with(c, file_step(FIRST + 2, PROT_READ, MAP_SHARED, FIRST + 2));
+}
+
+/*
+ * Mappings that the kernel pages and the model only tracks.  Two shared anonymous ones never merge in the
+ * kernel, where each has a file of its own; the model has no file for them and merges: so one at most.
+ */
+void cases_files(void)
+{
+	static const enum kind kinds[] = { K_HOLE, K_RW_WRITTEN, K_FILE, K_FILE_APART, K_FILE_SHARED, K_SHARED };
+
+	few_kinds(kinds, ARRAY_SIZE(kinds), more_for_files);
+}
+
+static void more_for_locked(const struct test_case *c)
+{
+	struct test_case future = *c;
+
+	with(c, (struct step){ .call = C_MUNLOCKALL });
+	case_add(&future, (struct step){ .call = C_MLOCKALL, .flags = MCL_FUTURE });
+	with(&future, mmap_step(FIRST + 2, 2, RW, ANON));
+	with(&future, mmap_step(FIRST + 1, 4, PROT_READ, ANON));
+	with(&future, mremap_step(FIRST + 4, 2, 4, 0, 0));
+	with(&future, mremap_step(FIRST + 4, 2, 4, MREMAP_MAYMOVE | MREMAP_FIXED, 20));
+}
+
+/* Locked memory, which mlock fills inside the call. */
+void cases_locked(void)
+{
+	static const enum kind kinds[] = { K_HOLE, K_NONE, K_RW, K_RW_WRITTEN, K_LOCKED, K_LOCKED_ONFAULT,
+					   K_LOCKED_R };
+
+	few_kinds(kinds, ARRAY_SIZE(kinds), more_for_locked);
 }

@@ -137,12 +137,14 @@ int main(int argc, char **argv)
 		cases_forked();
 	else if (!strcmp(set, "files"))
 		cases_files();
+	else if (!strcmp(set, "locked"))
+		cases_locked();
 	else if (!strcmp(set, "brk"))
 		cases_brk();
 	else if (!strcmp(set, "hostile"))
 		cases_hostile();
 	else {
-		fprintf(stderr, "usage: diff_model layouts|mremap|forked|files|brk|hostile|limit [PART PARTS]\n");
+		fprintf(stderr, "usage: diff_model layouts|mremap|forked|files|locked|brk|hostile|limit [PART PARTS]\n");
 		return 2;
 	}
 	flush();
