@@ -92,12 +92,14 @@ static void on_tick(struct sup *sup)
 		kill_tree(sup);
 	list_for_each_entry_safe(s, tmp, &sup->spaces, link) {
 		faults_retry(s);
+		exits_retry(s);
 		if (s->fork_waits && !s->caller)
 			space_call_done(s);
 	}
 	again = placement_tick(sup, now_ns()) || sup->ending;
 	list_for_each_entry(s, &sup->spaces, link)
-		again |= !list_empty(&s->parked) || s->fork_waits;
+		again |= !list_empty(&s->parked) || !list_empty(&s->exit_waiters) ||
+			 s->fork_waits;
 	if (!again)
 		tick_arm(sup, false);
 }

@@ -6,8 +6,9 @@
  * (set_tid_address, CLONE_CHILD_CLEARTID) and the futexes of its robust list.  By then the task is
  * PF_EXITING, for which the kernel does no userfaultfd handling: a page that is missing or
  * write-protected then (after a fork by another thread) would simply not be written, and the joiner
- * would sleep for ever.  So at PTRACE_EVENT_EXIT those pages are made present and writable, and a fork
- * of the same mm, which would protect them again, waits until the writes are over.
+ * would sleep for ever.  So at PTRACE_EVENT_EXIT those pages are made present and writable; and a fork
+ * of the same mm, which would protect them again, waits until the writes are over, as the dying thread
+ * waits at its exit stop while a fork is under way, when no page can be changed.
  *
  * Linux: fs/userfaultfd.c handle_userfault ("the final child pid update"), kernel/fork.c mm_release,
  * kernel/futex/core.c exit_robust_list.
@@ -22,51 +23,94 @@
 /* The kernel walks no further either. */
 #define ROBUST_LIST_MAX 2048
 
-/* Make the page at addr present and writable, as a write by the program would. */
-static void make_writable(struct space *space, u64 addr)
+/*
+ * Make the page at addr present and writable, as a write by the program would.
+ * Returns false when that is not possible now.
+ */
+static bool make_writable(struct space *space, u64 addr)
 {
 	struct pte_info pte;
 	struct vm_fault vmf = { .address = page_align_down(addr), .flags = FAULT_FLAG_WRITE };
 
 	mm_lookup_pte(space->mm, addr, &pte);
 	if (pte.state != PTE_NONE && !pte.wp)
-		return;
+		return true;
 	if (pte.wp)
 		vmf.flags |= FAULT_FLAG_WP;
-	(void)mm_handle_fault(space->mm, &vmf); /* not ours, or gone: the kernel's business */
+	switch (mm_handle_fault(space->mm, &vmf)) {
+	case FAULT_RETRY:
+	case FAULT_PARKED:
+	case FAULT_OOM:
+		return false;
+	case FAULT_RESOLVED:
+	case FAULT_SPURIOUS: /* not ours: the kernel's business */
+	case FAULT_SIGBUS:
+	case FAULT_GONE:
+		break;
+	}
+	return true;
 }
 
-static void prepare_robust_list(struct task *t)
+static bool prepare_robust_list(struct task *t)
 {
 	struct robust_list_head *addr, head;
 	struct robust_list entry;
+	bool ready = true;
 	size_t len;
 	u64 at;
 
 	if (syscall(SYS_get_robust_list, t->tid, &addr, &len) || !addr || len != sizeof(head) ||
 	    space_read(t, (u64)addr, &head, sizeof(head)))
-		return;
+		return true;
 	if (head.list_op_pending)
-		make_writable(t->space, ((u64)head.list_op_pending & ~1UL) + (u64)head.futex_offset);
+		ready &= make_writable(t->space, ((u64)head.list_op_pending & ~1UL) +
+							 (u64)head.futex_offset);
 	at = (u64)head.list.next & ~1UL;
 	for (int i = 0; i < ROBUST_LIST_MAX && at && at != (u64)addr; i++) {
-		make_writable(t->space, at + (u64)head.futex_offset);
+		ready &= make_writable(t->space, at + (u64)head.futex_offset);
 		if (space_read(t, at, &entry, sizeof(entry)))
-			return;
+			break;
 		at = (u64)entry.next & ~1UL;
 	}
+	return ready;
 }
 
-void exit_prepare(struct task *t)
+/* Returns false when the pages cannot be changed now. */
+static bool prepare(struct task *t)
 {
 	struct space *space = t->space;
+	bool ready = true;
 
-	t->exiting = true;
 	if (!space || space->uffd < 0)
-		return;
+		return true;
+	if (space->forking)
+		return false;
 	if (t->clear_tid && mm_users(space->mm) > 1)
-		make_writable(space, t->clear_tid);
-	prepare_robust_list(t);
+		ready = make_writable(space, t->clear_tid);
+	return prepare_robust_list(t) && ready;
+}
+
+void exit_begin(struct task *t)
+{
+	t->exiting = true;
+	if (prepare(t)) {
+		(void)tracee_resume(t->tid, 0);
+		return;
+	}
+	list_add_tail(&t->wait_link, &t->space->exit_waiters);
+	sup_need_tick(t->space->sup);
+}
+
+void exits_retry(struct space *space)
+{
+	struct task *t, *tmp;
+
+	list_for_each_entry_safe(t, tmp, &space->exit_waiters, wait_link) {
+		if (!prepare(t))
+			continue;
+		list_del(&t->wait_link);
+		(void)tracee_resume(t->tid, 0);
+	}
 }
 
 bool exit_pending(struct sup *sup, const struct space *space)

@@ -316,11 +316,10 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 		on_exec(sup, t, (pid_t)s.msg);
 		break;
 	case TE_EXITING:
-		exit_prepare(t);
 		if (check_level >= CHECK_AUDIT && t->space && mm_users(t->space->mm) == 1 &&
 		    !t->space->caller)
 			audit_space(t->space, "exit");
-		(void)tracee_resume(t->tid, 0);
+		exit_begin(t);
 		break;
 	case TE_OTHER:
 		(void)tracee_resume(t->tid, 0);

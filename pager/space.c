@@ -32,6 +32,7 @@ struct space *space_create(struct sup *sup, struct mm_struct *mm, int uffd, pid_
 	s->pid = pid;
 	s->id = ++sup->next_space_id;
 	list_init(&s->waiters);
+	list_init(&s->exit_waiters);
 	list_init(&s->parked);
 	list_add(&s->link, &sup->spaces);
 	list_add(&s->id_link, &sup->spaces_by_id[s->id % SPACE_BUCKETS]);
@@ -402,6 +403,7 @@ void space_call_done(struct space *space)
 	if (space->resync)
 		space_resync(space);
 	faults_retry(space);
+	exits_retry(space);
 	space->fork_waits = false;
 	while (!space->caller && !list_empty(&space->waiters)) {
 		t = list_first_entry(&space->waiters, struct task, wait_link);

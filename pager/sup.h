@@ -51,6 +51,7 @@ struct space {
 	pid_t pid;                /* a process that uses it, for /proc/PID */
 	struct task *caller;      /* whose trapped call is in the kernel; NULL: none */
 	struct list_head waiters; /* tasks stopped at a trapped call until `caller` is done */
+	struct list_head exit_waiters; /* tasks at their exit stop (on_exit.c) */
 	bool fork_waits;          /* the first of them is a fork that must wait for a thread's exit */
 	struct list_head parked;  /* struct parked_fault */
 	bool forking;             /* caller is in fork: the model is frozen until the event comes */
@@ -210,8 +211,10 @@ void on_uffd(struct space *space);
 void faults_retry(struct space *space);
 
 /* ---- on_exit.c ---- */
-/* `t` is at PTRACE_EVENT_EXIT: make the pages ready that the kernel will write. */
-void exit_prepare(struct task *t);
+/* `t` is at PTRACE_EVENT_EXIT: make the pages ready that the kernel will write, then let it die. */
+void exit_begin(struct task *t);
+/* Try again for those who could not be let go yet. */
+void exits_retry(struct space *space);
 /* Some task of `space` may still write such pages: it must not be forked now. */
 bool exit_pending(struct sup *sup, const struct space *space);
 
