@@ -115,8 +115,11 @@ static u64 line_vm_flags(const struct map_line *l)
 		f |= VM_GROWSDOWN;
 	if (!line_is_managed(l))
 		f |= VM_UNMANAGED;
-	if (l->name[0] == '[' && (is_named(l->name, "[vdso]") || !strncmp(l->name, "[vvar", 5)))
-		f |= VM_SPECIAL_MAP;
+	/* Linux: _install_special_mapping, and what the architecture adds for its data pages. */
+	if (is_named(l->name, "[vdso]"))
+		f |= VM_SPECIAL_MAP | VM_DONTEXPAND;
+	if (!strncmp(l->name, "[vvar", 5))
+		f |= VM_SPECIAL_MAP | VM_DONTEXPAND | VM_DONTDUMP | VM_IO | VM_PFNMAP;
 	return f;
 }
 
