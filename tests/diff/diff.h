@@ -2,13 +2,14 @@
 /*
  * diff.h - the model against the kernel that runs this test, case by case.
  *
- * A case is a list of steps: calls on mappings, loads, stores, a fork.  native.c does the steps of a batch of cases
- * in a child, which allocates nothing and writes down each result and at the end what smaps, pagemap, statm
- * and status say.  model.c then does the same steps with mm_plan_*()/commit, giving each commit the
- * kernel's own result, and requires: the errno that the plan named, and exactly the same mappings.
+ * A case is a list of steps: calls on mappings, loads, stores, a fork.  native.c does the
+ * steps of a batch of cases in a child, which allocates nothing and writes down each result
+ * and at the end what smaps, pagemap, statm and status say.  model.c then does the same
+ * steps with mm_plan_*()/commit, giving each commit the kernel's own result, and requires:
+ * the errno that the plan named, and exactly the same mappings.
  *
- * Two windows are looked at: LOW, below everything else of the process, and HEAP, where brk cases move their
- * heap to.  Nothing is normalised but what rules.h names.
+ * Two windows are looked at: LOW, below everything else of the process, and HEAP, where brk
+ * cases move their heap to.  Nothing is normalised but what rules.h names.
  */
 #ifndef UPAGER_DIFF_H
 #define UPAGER_DIFF_H
@@ -44,7 +45,8 @@ struct step {
 struct test_case {
 	struct step step[MAX_STEPS];
 	u8 nr_steps;
-	bool heap;     /* a brk case: the window is HEAP, with an empty heap at BRK_AT(0) to begin with */
+	bool heap; /* a brk case: the window is HEAP, with an empty heap at BRK_AT(0) to begin with
+		    */
 };
 
 /* One mapping as smaps shows it. */
@@ -58,7 +60,8 @@ struct outcome {
 	u8 nr_lines;
 	struct line line[WINDOW_PAGES];
 	u64 present;          /* bit n: page n of the window is there, by pagemap */
-	s64 total_vm, data_vm; /* pages more than before the case; data_vm: data and stack, as statm has it */
+	s64 total_vm, data_vm; /* pages more than before the case; data_vm: data and stack, as statm
+				  has it */
 	s64 locked_vm;
 	bool died;            /* a load or store was answered with a signal */
 };
@@ -72,7 +75,8 @@ struct outcome {
 
 /* ---- native.c ---- */
 
-/* Open what is needed before the first batch.  Returns 0, or -errno when this machine cannot run the test. */
+/* Open what is needed before the first batch.  Returns 0, or -errno when this machine cannot run
+ * the test. */
 int native_init(void);
 /* One step, in the calling process: its result or -errno. */
 s64 native_step(const struct step *s);
@@ -82,12 +86,14 @@ void native_run(const struct test_case *cases, struct outcome *out, u32 n);
 /* ---- model.c ---- */
 
 /*
- * Do the case on the model and compare.  Returns true when all agrees; else says on f what does not.
+ * Do the case on the model and compare.  Returns true when all agrees; else says on f what
+ * does not.
  */
 bool model_agrees(const struct test_case *c, const struct outcome *native, FILE *f);
-/* The same for a long run of calls under a limit of mappings, of which `left` remain at the end; tells on stdout. */
-bool model_agrees_at_limit(const struct step *step, const s64 *result, u32 nr_steps, u32 max_map_count,
-			   u32 left);
+/* The same for a long run of calls under a limit of mappings, of which `left` remain at the end;
+ * tells on stdout. */
+bool model_agrees_at_limit(const struct step *step, const s64 *result, u32 nr_steps,
+			   u32 max_map_count, u32 left);
 void print_case(const struct test_case *c, const struct outcome *native, FILE *f);
 
 /* ---- the sets of cases ---- */

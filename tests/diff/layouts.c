@@ -1,30 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * layouts.c - small worlds, exhaustively: three slots of two pages side by side, each of every kind, and on
- * them every call over every range of pages.
+ * layouts.c - small worlds, exhaustively: three slots of two pages side by side, each of
+ * every kind, and on them every call over every range of pages.
  *
  *      page  3   4   5   6   7   8   9   10
  *          |   | slot 0| slot 1| slot 2|   |
  */
-#include <sys/mman.h>
-
-#include "diff.h"
-
-#ifndef MREMAP_DONTUNMAP
-#define MREMAP_DONTUNMAP 4
-#endif
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
+#include "steps.h"
 
 #define FIRST 4u
 #define SLOTS 3u
 #define SLOT_PAGES 2u
 #define END (FIRST + SLOTS * SLOT_PAGES)
 #define ELSEWHERE 40u /* where the moved-in come from */
-
-#define RW (PROT_READ | PROT_WRITE)
-#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 
 enum kind {
 	K_HOLE,
@@ -47,24 +35,6 @@ enum kind {
 	K_FILE_SHARED,
 	K_SHARED,          /* shared anonymous; at most one in a layout, see cases_files */
 };
-
-static struct step mmap_step(u32 page, u32 pages, int prot, int flags)
-{
-	return (struct step){ .call = C_MMAP, .addr = AT(page), .len = PAGES(pages), .prot = prot,
-			      .flags = flags | MAP_FIXED };
-}
-
-static struct step on(enum call call, u32 page, u32 pages, int prot)
-{
-	return (struct step){ .call = call, .addr = AT(page), .len = PAGES(pages), .prot = prot };
-}
-
-static struct step mremap_step(u32 page, u32 pages, u32 new_pages, int flags, u32 to)
-{
-	return (struct step){ .call = C_MREMAP, .addr = AT(page), .len = PAGES(pages),
-			      .len2 = PAGES(new_pages), .flags = flags,
-			      .addr2 = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) ? AT(to) : 0 };
-}
 
 static struct step file_step(u32 page, int prot, int flags, u32 pgoff)
 {
@@ -100,7 +70,7 @@ static void add_slot(struct test_case *c, u32 slot, enum kind kind)
 	case K_MOVED:
 		case_add(c, mmap_step(ELSEWHERE, SLOT_PAGES, RW, ANON));
 		case_add(c, on(C_WRITE, ELSEWHERE, 0, 0));
-		case_add(c, mremap_step(ELSEWHERE, SLOT_PAGES, SLOT_PAGES, MREMAP_MAYMOVE | MREMAP_FIXED,
+		case_add(c, mremap_step(ELSEWHERE, SLOT_PAGES, SLOT_PAGES, MOVE_TO,
 					at));
 		break;
 	case K_OWN:
@@ -141,15 +111,6 @@ static void add_slot(struct test_case *c, u32 slot, enum kind kind)
 	}
 }
 
-/* The setup with one call more. */
-static void with(const struct test_case *setup, struct step s)
-{
-	struct test_case c = *setup;
-
-	case_add(&c, s);
-	diff_case(&c);
-}
-
 /* Every call that takes a range, over [from, to). */
 static void calls_on_range(const struct test_case *setup, u32 from, u32 to)
 {
@@ -170,8 +131,8 @@ static void calls_on_range(const struct test_case *setup, u32 from, u32 to)
 	with(setup, on(C_MLOCK, from, n, 0));
 	with(setup, on(C_MLOCK, from, n, MLOCK_ONFAULT));
 	with(setup, on(C_MUNLOCK, from, n, 0));
-	with(setup, mremap_step(from, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, 20));
-	with(setup, mremap_step(from, n, n, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, 20));
+	with(setup, mremap_step(from, n, n, MOVE_TO, 20));
+	with(setup, mremap_step(from, n, n, MOVE_TO | MREMAP_DONTUNMAP, 20));
 	with(setup, mremap_step(from, n, n + 1, 0, 0));
 	with(setup, mremap_step(from, n, n + 1, MREMAP_MAYMOVE, 0));
 	if (n > 1)
@@ -201,8 +162,7 @@ void cases_layouts(u32 part, u32 parts)
 /* Two changes in a row: what the first left decides where the second merges. */
 void cases_mremap(u32 part, u32 parts)
 {
-	static const int flags[] = { MREMAP_MAYMOVE | MREMAP_FIXED,
-				     MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP };
+	static const int flags[] = { MOVE_TO, MOVE_TO | MREMAP_DONTUNMAP };
 	struct test_case c, moved;
 
 	for (u32 kinds = part; kinds < NR_KINDS * NR_KINDS * NR_KINDS; kinds += parts) {
@@ -244,7 +204,7 @@ void cases_forked(void)
 			break;
 		case 1:
 			with(&c, on(C_MADVISE, FIRST, SLOTS * SLOT_PAGES, MADV_DOFORK));
-			with(&c, mremap_step(FIRST + 2, 2, 2, MREMAP_MAYMOVE | MREMAP_FIXED, FIRST + 6));
+			with(&c, mremap_step(FIRST + 2, 2, 2, MOVE_TO, FIRST + 6));
 			break;
 		case 2:
 			case_add(&c, on(C_WRITE, FIRST + 2, 0, 0));
@@ -285,18 +245,20 @@ static void few_kinds(const enum kind *kinds, u32 n, void (*more)(const struct t
 static void more_for_files(const struct test_case *c)
 {
 	for (u32 from = FIRST; from < END; from++)
-		with(c, mremap_step(from, 0, 2, MREMAP_MAYMOVE | MREMAP_FIXED, 20));
+		with(c, mremap_step(from, 0, 2, MOVE_TO, 20));
 	with(c, file_step(FIRST + 2, RW, MAP_PRIVATE, FIRST + 2));
 	with(c, file_step(FIRST + 2, PROT_READ, MAP_SHARED, FIRST + 2));
 }
 
 /*
- * Mappings that the kernel pages and the model only tracks.  Two shared anonymous ones never merge in the
- * kernel, where each has a file of its own; the model has no file for them and merges: so one at most.
+ * Mappings that the kernel pages and the model only tracks.  Two shared anonymous ones
+ * never merge in the kernel, where each has a file of its own; the model has no file for
+ * them and merges: so one at most.
  */
 void cases_files(void)
 {
-	static const enum kind kinds[] = { K_HOLE, K_RW_WRITTEN, K_FILE, K_FILE_APART, K_FILE_SHARED, K_SHARED };
+	static const enum kind kinds[] = { K_HOLE, K_RW_WRITTEN, K_FILE, K_FILE_APART,
+					   K_FILE_SHARED, K_SHARED };
 
 	few_kinds(kinds, ARRAY_SIZE(kinds), more_for_files);
 }
@@ -310,14 +272,14 @@ static void more_for_locked(const struct test_case *c)
 	with(&future, mmap_step(FIRST + 2, 2, RW, ANON));
 	with(&future, mmap_step(FIRST + 1, 4, PROT_READ, ANON));
 	with(&future, mremap_step(FIRST + 4, 2, 4, 0, 0));
-	with(&future, mremap_step(FIRST + 4, 2, 4, MREMAP_MAYMOVE | MREMAP_FIXED, 20));
+	with(&future, mremap_step(FIRST + 4, 2, 4, MOVE_TO, 20));
 }
 
 /* Locked memory, which mlock fills inside the call. */
 void cases_locked(void)
 {
-	static const enum kind kinds[] = { K_HOLE, K_NONE, K_RW, K_RW_WRITTEN, K_LOCKED, K_LOCKED_ONFAULT,
-					   K_LOCKED_R };
+	static const enum kind kinds[] = { K_HOLE, K_NONE, K_RW, K_RW_WRITTEN, K_LOCKED,
+					   K_LOCKED_ONFAULT, K_LOCKED_R };
 
 	few_kinds(kinds, ARRAY_SIZE(kinds), more_for_locked);
 }

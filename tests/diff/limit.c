@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * limit.c - vm.max_map_count: a process with as many mappings as it may have, and what it may still do.
+ * limit.c - vm.max_map_count: a process with as many mappings as it may have, and what it
+ * may still do.
  *
- * One large mapping is cut by protecting every other page.  The model's limit is the kernel's less the mappings
- * that the test process has besides.  Every result must be equal, and at the end the number of mappings.
+ * One large mapping is cut by protecting every other page.  The model's limit is the
+ * kernel's less the mappings that the test process has besides.  Every result must be
+ * equal, and at the end the number of mappings.
  *
- * Rule "refused halfway": a change that needs two cuts where there is room for one leaves the kernel with the
- * first.  The model does not follow (the pager then reads maps again), so a filler keeps it from happening here:
- * each protected page makes two mappings of one, and the room must be odd for the first cut to be refused.
+ * Rule "refused halfway": a change that needs two cuts where there is room for one leaves
+ * the kernel with the first.  The model does not follow (the pager then reads maps again),
+ * so a filler keeps it from happening here: each protected page makes two mappings of one,
+ * and the room must be odd for the first cut to be refused.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -15,10 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "diff.h"
+#include "steps.h"
 
-#define RW (PROT_READ | PROT_WRITE)
-#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 #define BASE 0x20000000UL
 #define ROOM 140000u /* pages: more than any limit tested */
 #define MAX_LIMIT 66000u
@@ -44,7 +45,7 @@ static u32 read_limit(void)
 	return limit;
 }
 
-/* Lines of maps; [vsyscall] is none of the process's.  Allocates nothing: that might map something. */
+/* Lines of maps, but for [vsyscall].  Allocates nothing: that might map something. */
 static u32 count_maps(void)
 {
 	static char buf[1 << 16];
@@ -71,8 +72,8 @@ static void add(struct run *r, struct step s)
 
 static struct step at(enum call call, u64 page, u64 pages, int prot)
 {
-	return (struct step){ .call = call, .addr = BASE + PAGES(page), .len = PAGES(pages), .prot = prot,
-			      .flags = ANON | MAP_FIXED };
+	return (struct step){ .call = call, .addr = BASE + PAGES(page), .len = PAGES(pages),
+			      .prot = prot, .flags = ANON | MAP_FIXED };
 }
 
 static struct step move(u64 page, u64 pages, u64 new_pages, u64 to)
@@ -141,13 +142,15 @@ int limit_main(void)
 
 	BUG_ON(r == MAP_FAILED);
 	if (!limit || limit > MAX_LIMIT) {
-		printf("skipped: vm.max_map_count is %u; this test makes as many mappings and stops at %u\n",
+		printf("skipped: vm.max_map_count is %u; this test makes as many mappings and "
+		       "stops at %u\n",
 		       limit, MAX_LIMIT);
 		return 77;
 	}
 	make_steps(r, limit);
 	run_natively(r, limit);
 	agrees = model_agrees_at_limit(r->step, r->result, r->nr_steps, limit - r->others, r->left);
-	printf("%u steps up to %u mappings: %s\n", r->nr_steps, limit, agrees ? "equal" : "they differ");
+	printf("%u steps up to %u mappings: %s\n", r->nr_steps, limit,
+	       agrees ? "equal" : "they differ");
 	return !agrees;
 }

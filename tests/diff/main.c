@@ -2,8 +2,8 @@
 /*
  * main.c - run a set of cases: diff_model SET [PART PARTS].
  *
- * Prints how many agreed, and the shortest of those that did not.  Skips (77) with the reason on kernels whose
- * rules are known to differ.
+ * Prints how many agreed, and the shortest of those that did not.  Skips (77) with the
+ * reason on kernels whose rules are known to differ.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -99,7 +99,8 @@ static const char *other_rules(void)
 	uname(&u);
 	BUG_ON(sscanf(u.release, "%d.%d", &major, &minor) != 2);
 	if (major < 6 || (major == 6 && minor < 17))
-		return "before 6.16 an untouched vma does not merge with a touched one on its right, "
+		return "before 6.16 an untouched vma does not merge with a touched one on its "
+		       "right, "
 		       "before 6.17 one mremap does not move several vmas";
 	return NULL;
 }
@@ -144,7 +145,9 @@ int main(int argc, char **argv)
 	else if (!strcmp(set, "hostile"))
 		cases_hostile();
 	else {
-		fprintf(stderr, "usage: diff_model layouts|mremap|forked|files|locked|brk|hostile|limit [PART PARTS]\n");
+		fprintf(stderr,
+			"usage: diff_model layouts|mremap|forked|files|locked|brk|hostile|limit "
+			"[PART PARTS]\n");
 		return 2;
 	}
 	flush();

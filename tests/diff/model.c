@@ -121,7 +121,8 @@ static void fault_in(struct mm_struct *mm, u64 addr, bool write)
 	if (pte.state != PTE_NONE && !(write && pte.wp))
 		return;
 	if (write)
-		vmf.flags = pte.state == PTE_NONE ? FAULT_FLAG_WRITE : FAULT_FLAG_WRITE | FAULT_FLAG_WP;
+		vmf.flags =
+			pte.state == PTE_NONE ? FAULT_FLAG_WRITE : FAULT_FLAG_WRITE | FAULT_FLAG_WP;
 	BUG_ON(mm_handle_fault(mm, &vmf) == FAULT_OOM);
 }
 
@@ -191,24 +192,25 @@ static void replay_call(struct replay *r, const struct step *s, s64 native)
 
 	if (ret) {
 		if (native != ret)
-			differ(r, "step %u: the model refuses with %d, the kernel says %" PRId64, r->at, ret,
-			       native);
+			differ(r, "step %u: the model refuses with %d, the kernel says %" PRId64,
+			       r->at, ret, native);
 		return;
 	}
-	/* Rule "no room": whether memory and addresses suffice for very much only the kernel knows. */
-	if (native == -ENOMEM && s->call == C_MREMAP && s->flags & MREMAP_MAYMOVE && s->len2 > 1UL << 40) {
+	/* Rule "no room": whether there is enough for very much only the kernel knows. */
+	if (native == -ENOMEM && s->call == C_MREMAP && s->flags & MREMAP_MAYMOVE &&
+	    s->len2 > 1UL << 40) {
 		mm_plan_abort(plan);
 		return;
 	}
 	if (error && native != mm_plan_expects(plan)) {
-		differ(r, "step %u: the kernel says %" PRId64 ", the model expects %d", r->at, native,
-		       mm_plan_expects(plan));
+		differ(r, "step %u: the kernel says %" PRId64 ", the model expects %d", r->at,
+		       native, mm_plan_expects(plan));
 		mm_plan_abort(plan);
 		return;
 	}
 	if (!error && mm_plan_expects(plan))
-		differ(r, "step %u: the kernel says %" PRId64 ", the model expects %d", r->at, native,
-		       mm_plan_expects(plan));
+		differ(r, "step %u: the kernel says %" PRId64 ", the model expects %d", r->at,
+		       native, mm_plan_expects(plan));
 	if (s->call == C_MLOCK && !(s->prot & MLOCK_ONFAULT) && (!error || native == -ENOMEM)) {
 		u64 start = page_align_down(s->addr);
 		struct range all = range_of(start, page_align_up(s->len + (s->addr - start)));
@@ -223,7 +225,8 @@ static void replay_call(struct replay *r, const struct step *s, s64 native)
 		adopt_locked(r, range_of((u64)native + page_align_up(s->len),
 					 page_align_up(s->len2) - page_align_up(s->len)), false);
 	if (s->call == C_BRK && (u64)native > old_brk)
-		adopt_locked(r, (struct range){ page_align_up(old_brk), page_align_up(native) }, false);
+		adopt_locked(r, (struct range){ page_align_up(old_brk), page_align_up(native) },
+			     false);
 }
 
 /* ---- comparing ---- */
@@ -237,16 +240,17 @@ static void print_line(FILE *f, const char *who, struct line l, u64 base)
 {
 	u64 flags = l.vm_flags;
 
-	fprintf(f, "    %-6s page %3" PRId64 " - %3" PRId64 "  %c%c%c%c  flags %08" PRIx64 "\n", who,
-		(s64)(l.start - base) / (s64)PAGE_SIZE, (s64)(l.end - base) / (s64)PAGE_SIZE,
-		flags & VM_READ ? 'r' : '-', flags & VM_WRITE ? 'w' : '-', flags & VM_EXEC ? 'x' : '-',
-		flags & VM_SHARED ? 's' : 'p', flags);
+	fprintf(f, "    %-6s page %3" PRId64 " - %3" PRId64 "  %c%c%c%c  flags %08" PRIx64 "\n",
+		who, (s64)(l.start - base) / (s64)PAGE_SIZE, (s64)(l.end - base) / (s64)PAGE_SIZE,
+		flags & VM_READ ? 'r' : '-', flags & VM_WRITE ? 'w' : '-',
+		flags & VM_EXEC ? 'x' : '-', flags & VM_SHARED ? 's' : 'p', flags);
 }
 
 /*
- * Rule "refused halfway": a call with a MAP_FIXED or MREMAP_FIXED place cuts the vmas at its borders before it
- * finds that it may not go on (a seal, max_map_count), and leaves them cut.  Nothing is lost by
- * holding them as one, so equal neighbours are merged on both sides before they are compared.
+ * Rule "refused halfway": a call with a MAP_FIXED or MREMAP_FIXED place cuts the vmas at
+ * its borders before it finds that it may not go on (a seal, max_map_count), and leaves
+ * them cut.  Nothing is lost by holding them as one, so equal neighbours are merged on both
+ * sides before they are compared.
  */
 static bool was_refused_halfway(const struct test_case *c, const struct outcome *native)
 {
@@ -294,8 +298,9 @@ static void compare_lines(struct replay *r, const struct test_case *c, const str
 }
 
 /*
- * Rule "locked twice": Linux counts pages that MREMAP_DONTUNMAP moved out of a locked mapping as locked in both
- * places, although it has unlocked the old one ("we don't need to touch locked_vm", dontunmap_complete).
+ * Rule "locked twice": Linux counts pages that MREMAP_DONTUNMAP moved out of a locked
+ * mapping as locked in both places, although it has unlocked the old one ("we don't need to
+ * touch locked_vm", dontunmap_complete).
  */
 static bool left_locked_behind(const struct test_case *c, const struct outcome *native)
 {
@@ -307,7 +312,8 @@ static bool left_locked_behind(const struct test_case *c, const struct outcome *
 	return false;
 }
 
-static void compare_counters(struct replay *r, const struct test_case *c, const struct outcome *native)
+static void compare_counters(struct replay *r, const struct test_case *c,
+			     const struct outcome *native)
 {
 	/* what moved out of the window was unmapped natively at once */
 	struct range near = { window_of(c).start - PAGES(WINDOW_PAGES),
@@ -329,12 +335,15 @@ static void compare_counters(struct replay *r, const struct test_case *c, const 
 	if (total != native->total_vm)
 		differ(r, "total_vm: kernel %" PRId64 ", model %" PRId64, native->total_vm, total);
 	if (data != native->data_vm)
-		differ(r, "data_vm + stack_vm: kernel %" PRId64 ", model %" PRId64, native->data_vm, data);
+		differ(r, "data_vm + stack_vm: kernel %" PRId64 ", model %" PRId64, native->data_vm,
+		       data);
 	if (locked != native->locked_vm && !left_locked_behind(c, native))
-		differ(r, "locked_vm: kernel %" PRId64 ", model %" PRId64, native->locked_vm, locked);
+		differ(r, "locked_vm: kernel %" PRId64 ", model %" PRId64, native->locked_vm,
+		       locked);
 }
 
-static void compare_present(struct replay *r, const struct test_case *c, const struct outcome *native)
+static void compare_present(struct replay *r, const struct test_case *c,
+			    const struct outcome *native)
 {
 	u64 base = window_of(c).start, present = 0, managed = 0;
 
@@ -347,7 +356,7 @@ static void compare_present(struct replay *r, const struct test_case *c, const s
 		managed |= 1UL << i;
 		mm_lookup_pte(r->mm, base + PAGES(i), &pte);
 		if (pte.state == PTE_ZERO && r->parent)
-			managed &= ~(1UL << i); /* fork copies those of armed vmas only: vma_needs_copy */
+			managed &= ~(1UL << i); /* not copied where not armed: vma_needs_copy */
 		else if (pte.state != PTE_NONE)
 			present |= 1UL << i;
 	}
@@ -388,7 +397,7 @@ bool model_agrees(const struct test_case *c, const struct outcome *native, FILE 
 
 	replay_begin(&r, 65530);
 	if (c->heap)
-		mm_set_layout(r.mm, &(struct mm_layout){ .start_brk = BRK_AT(0), .brk = BRK_AT(0) });
+		mm_set_layout(r.mm, &(struct mm_layout){ .start_brk = HEAP, .brk = HEAP });
 	for (r.at = 0; r.at < c->nr_steps; r.at++) {
 		const struct step *s = &c->step[r.at];
 
@@ -407,8 +416,8 @@ bool model_agrees(const struct test_case *c, const struct outcome *native, FILE 
 	return r.agrees;
 }
 
-bool model_agrees_at_limit(const struct step *step, const s64 *result, u32 nr_steps, u32 max_map_count,
-			   u32 left)
+bool model_agrees_at_limit(const struct step *step, const s64 *result, u32 nr_steps,
+			   u32 max_map_count, u32 left)
 {
 	struct replay r = { .f = stdout };
 
@@ -426,9 +435,9 @@ bool model_agrees_at_limit(const struct step *step, const s64 *result, u32 nr_st
 
 static const char *const call_names[NR_CALLS] = {
 	[C_MMAP] = "mmap", [C_MUNMAP] = "munmap", [C_MPROTECT] = "mprotect", [C_MADVISE] = "madvise",
-	[C_MREMAP] = "mremap", [C_MLOCK] = "mlock2", [C_MUNLOCK] = "munlock", [C_MLOCKALL] = "mlockall",
-	[C_MUNLOCKALL] = "munlockall", [C_MSEAL] = "mseal", [C_BRK] = "brk", [C_READ] = "read",
-	[C_WRITE] = "write", [C_FORK] = "fork",
+	[C_MREMAP] = "mremap", [C_MLOCK] = "mlock2", [C_MUNLOCK] = "munlock",
+	[C_MLOCKALL] = "mlockall", [C_MUNLOCKALL] = "munlockall", [C_MSEAL] = "mseal",
+	[C_BRK] = "brk", [C_READ] = "read", [C_WRITE] = "write", [C_FORK] = "fork",
 };
 
 static void print_addr(u64 addr, FILE *f)
@@ -464,7 +473,8 @@ void print_case(const struct test_case *c, const struct outcome *native, FILE *f
 			print_addr(s->addr2, f);
 			print_len(s->len2, f);
 		}
-		if (s->call == C_MMAP || s->call == C_MPROTECT || s->call == C_MADVISE || s->call == C_MLOCK)
+		if (s->call == C_MMAP || s->call == C_MPROTECT || s->call == C_MADVISE ||
+		    s->call == C_MLOCK)
 			fprintf(f, " %s %d", s->call == C_MADVISE ? "advice" : "prot", s->prot);
 		if (s->call == C_MMAP || s->call == C_MREMAP || s->call == C_MLOCKALL)
 			fprintf(f, " flags %#x", s->flags);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * native.c - do cases on the kernel, in a child that allocates nothing, and write down what it says.
+ * native.c - do cases on the kernel, in a child that allocates nothing, and write down what
+ * it says.
  */
 #include <errno.h>
 #include <fcntl.h>
