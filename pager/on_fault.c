@@ -51,6 +51,8 @@ static enum when when_to_answer(const struct space *space, const struct parked_f
 	 * pid namespace) may be it.
 	 */
 	t = task_find(space->sup, f->tid);
+	if (t == caller)
+		mm_plan_filling(caller->call.plan);
 	if (t == caller || !t || t->space != space) {
 		if (range_contains(mm_plan_zaps(caller->call.plan), f->address) ||
 		    !mm_find_vma(space->mm, f->address, &v) || f->address < v.start)

@@ -137,7 +137,7 @@ run_kernels()
 [ "$(id -u)" -eq 0 ] || { echo "tests/run.sh: must be root: sudo tests/run.sh" >&2; exit 2; }
 [ -z "$install" ] || install_packages || finish
 if build dev; then
-	run_ctest test-dev dev 400 -L 'unit|probe'
+	run_ctest test-dev dev 600 -L 'unit|probe|sim|diff'
 	run_ctest test-dev-e2e dev 400 -R "^e2e\.($(core_pattern))\$"
 fi
 if build release; then
