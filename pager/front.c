@@ -208,18 +208,24 @@ static void take_signal(int sig)
 /* PROG was stopped by job control: so are we, by the same signal, for the shell to see. */
 static void stop_with_prog(struct front *f)
 {
+	const struct timespec patience = { 0, 20000000 };
+	sigset_t chld;
+
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
 	f->prog_continued = false;
 	take_signal(f->prog_stopped);
-	/*
-	 * Continued.  Usually by a signal to the whole group; if only we were meant, so is PROG.  (It may
-	 * also have been continued and be stopped again already: then we stop again, too.)
-	 */
-	usleep(20000);
-	reap(f);
-	if (f->prog_continued || !f->prog_stopped)
-		return;
-	(void)kill(f->prog, SIGCONT);
 	f->prog_stopped = 0;
+	/*
+	 * Continued.  Usually by a signal to the whole group, of which PROG then tells; only if it is
+	 * silent were we alone meant, and so is PROG.  (It may also tell that it is stopped again.)
+	 */
+	do
+		reap(f);
+	while (!f->prog_continued && !f->prog_stopped && !f->prog_ended &&
+	       sigtimedwait(&chld, NULL, &patience) == SIGCHLD);
+	if (!f->prog_continued && !f->prog_stopped && !f->prog_ended)
+		(void)kill(f->prog, SIGCONT);
 }
 
 static void serve(struct front *f)

@@ -4,7 +4,7 @@
 #
 #	kernels.sh [-n] [6.1] [6.12]
 #
-# Default: both kernels, one after the other.  In each: every probe, `upager doctor`, and the e2e
+# Default: both kernels, side by side.  In each: every probe, `upager doctor`, and the e2e
 # programs of tests/e2e/core.txt at check level 3 (big ones at 1), all linked statically in an initramfs on busybox.
 # The kernels are Debian packages, found by name through their meta packages and kept in build/kernels.
 # -n: download nothing, use what is there.
@@ -176,10 +176,13 @@ build_static
 make_initramfs
 results=$cache/results
 : >"$results"
-for version; do
+for version; do # side by side: an emulated guest keeps little more than one CPU busy
 	image=$(kernel_image "$version") || exit 2
-	echo "== Linux $version ($(basename "$image"))"
-	boot "$version" "$image"
+	boot "$version" "$image" &
+done
+wait
+for version; do
+	echo "== Linux $version ($(basename "$(kernel_image "$version")"))"
 	verdict "$version" | tee -a "$results"
 done
 passed=$(grep -c '^ok ' "$results")
