@@ -316,6 +316,8 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 		on_exec(sup, t, (pid_t)s.msg);
 		break;
 	case TE_EXITING:
+		if (t->space)
+			sc_abandon(sup, t); /* the call it was in will have no other end */
 		if (check_level >= CHECK_AUDIT && t->space && mm_users(t->space->mm) == 1 &&
 		    !t->space->caller)
 			audit_space(t->space, "exit");
