@@ -15,8 +15,9 @@
 #define TURNS_SHIFT   4 /* smoothing: over about 16 events */
 /* How long a task counts as being at work after its last event. */
 #define CROWD_NS      5000000
-/* After so many held gaps, holding must have been worth it: at most 9/10 of a free one. */
+/* After so many held gaps, holding must not have cost more than a fifth; else it is left for a while. */
 #define JUDGE_EVENTS  256
+#define GIVE_UP_NS    1000000000
 
 static bool is_held(const struct task *t)
 {
@@ -145,13 +146,13 @@ static void measure(struct placement *p, bool held, u32 gap)
 		p->nr_held_gaps++;
 }
 
-/* Holding does not make events cheaper here. */
+/* Holding makes events dearer here: a busy neighbour, or cheap wake-ups. */
 static bool does_not_pay(struct placement *p)
 {
 	if (p->nr_held_gaps < JUDGE_EVENTS)
 		return false;
 	p->nr_held_gaps = 0;
-	return p->free_ns && (u64)p->held_ns * 10 > (u64)p->free_ns * 9;
+	return p->free_ns && (u64)p->held_ns * 10 > (u64)p->free_ns * 12;
 }
 
 void placement_event(struct sup *sup, struct task *t, u64 now)
@@ -175,11 +176,12 @@ void placement_event(struct sup *sup, struct task *t, u64 now)
 			placement_release_all(sup);
 		else if (does_not_pay(p)) {
 			placement_release_all(sup);
-			p->enabled = false;
+			p->free_ns = 0;
+			p->given_up_until_ns = now + GIVE_UP_NS;
 		}
 		return;
 	}
-	if (pl->streak >= FREE_EVENTS && p->turns <= TURNS_MANY && !p->frozen)
+	if (pl->streak >= FREE_EVENTS && now >= p->given_up_until_ns && p->turns <= TURNS_MANY && !p->frozen)
 		hold(sup, t, now);
 }
 

@@ -11,7 +11,7 @@
  *    to be, and what an event costs here without holding.
  *  - A thread is held until it has been quiet for HOLD_QUIET_NS.  Every HOLD_MAX_NS all are let go for
  *    FREE_EVENTS, so that a busy neighbour can be escaped and the two costs stay measured.
- *  - Where holding does not pay (bare metal with cheap wake-ups) it is given up.
+ *  - Where holding costs more than it saves (cheap wake-ups, a busy neighbour) it is given up for a while.
  *  - Nobody is held while several tasks are at work (threads that fault in turns, make -j): they would
  *    lose their parallelism, and no CPU is idle then.  A parent and the child it waits for may be held.
  *
@@ -49,6 +49,7 @@ struct placement {
 	u64 since_ns;          /* when this hold began */
 	u32 free_ns;           /* the shortest recent gap between two events without holding; 0: unknown */
 	u32 held_ns;           /* the same with holding */
+	u64 given_up_until_ns; /* do not hold before */
 	u32 nr_held_gaps;      /* since the last comparison of the two */
 	pid_t last_tid;        /* who came to us last */
 	u32 turns;             /* how often somebody else came next: smoothed, TURNS_ONE = always */
