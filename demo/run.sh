@@ -11,7 +11,11 @@ packages="build-essential cmake ninja-build pkg-config liburing-dev libseccomp-d
 
 say()
 {
-	printf '\n\033[1m%s\033[0m\n' "$*"
+	if [ -t 1 ]; then
+		printf '\n\033[1m%s\033[0m\n' "$*"
+	else
+		printf '\n%s\n' "$*"
+	fi
 }
 
 die()
