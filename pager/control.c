@@ -93,8 +93,11 @@ static int bind_in(int fd, const char *dir, pid_t front, struct sockaddr_un *sa)
 	mode_t mask;
 	int ret;
 
-	if (mkdir(dir, 0700) && errno != EEXIST)
-		return -errno;
+	mask = umask(077); /* the user's might take even our own rights away */
+	ret = mkdir(dir, 0700) && errno != EEXIST ? -errno : 0;
+	umask(mask);
+	if (ret)
+		return ret;
 	if (!control_dir_is_safe(dir, geteuid()))
 		return -EPERM;
 	sa->sun_family = AF_UNIX;
