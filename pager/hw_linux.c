@@ -9,9 +9,12 @@
 #include "sup.h"
 #include "sys/uffd.h"
 
-/* What new pages are copied from.  One zero page mapped again and again stays hot in the cache. */
+/*
+ * What new pages are copied from.  Never written, and not const: so it lies in the bss, where the kernel maps
+ * its one zero page again and again, which stays hot in the cache.
+ */
 #define ZEROES_PAGES PREFETCH_MAX_PAGES
-static const u8 zeroes[ZEROES_PAGES * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+static u8 zeroes[ZEROES_PAGES * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
 static int fd_of(struct mm_struct *mm)
 {
