@@ -144,7 +144,7 @@ static void on_seccomp(struct sup *sup, struct task *t)
 }
 
 /* Give the program back the argument registers that we changed for the call. */
-static void restore_args(struct task *t, long result)
+static void restore_args(struct task *t)
 {
 	sc_regs regs;
 
@@ -166,7 +166,7 @@ static void on_call_exit(struct sup *sup, struct task *t)
 	if (tracee_get_result(t->tid, &result))
 		return; /* killed at the stop; sc_abandon() follows with its end */
 	if (t->call.regs_changed)
-		restore_args(t, result);
+		restore_args(t);
 	row->leave(sup, t, result);
 	t->state = TASK_RUNNING;
 	if (holds_slot) {

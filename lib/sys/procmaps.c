@@ -301,11 +301,6 @@ static pid_t status_field(pid_t tid, const char *key)
 	return p ? atoi(p + strlen(key)) : -ESRCH;
 }
 
-pid_t proc_tgid(pid_t tid)
-{
-	return status_field(tid, "\nTgid:");
-}
-
 pid_t proc_tracer(pid_t tid)
 {
 	return status_field(tid, "\nTracerPid:");

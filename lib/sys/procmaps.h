@@ -79,7 +79,5 @@ bool proc_task_alive(pid_t tid);
 pid_t proc_ppid(pid_t tid);
 /* Who traces `tid` (TracerPid:), 0: nobody; or -ESRCH. */
 pid_t proc_tracer(pid_t tid);
-/* The thread group of `tid` (Tgid:), or -ESRCH. */
-pid_t proc_tgid(pid_t tid);
 
 #endif /* UPAGER_PROCMAPS_H */
