@@ -55,9 +55,11 @@ check_pure()
 }
 
 check_includes base base
-check_includes mm 'base|mm'
+check_includes policy 'base|policy'
+check_includes mm 'base|policy|mm'
 check_includes sys 'base|sys'
-[ ! -d "$root/lib/sim" ] || check_includes sim 'base|mm|sim'
+check_includes swap 'base|sys|swap'
+[ ! -d "$root/lib/sim" ] || check_includes sim 'base|policy|mm|sim'
 check_headers
 check_pure mm
 [ "$failed" -eq 0 ] && echo "ok layers"

@@ -16,7 +16,7 @@ kernels=yes install=yes
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 exec </dev/null
 
-packages=(build-essential cmake ninja-build pkg-config liburing-dev libseccomp-dev libjansson-dev
+packages=(build-essential cmake ninja-build pkg-config liburing-dev libseccomp-dev libjansson-dev liblz4-dev libzstd-dev libxxhash-dev
 	libcmocka-dev qemu-system-x86 busybox-static cpio)
 
 while getopts kp opt; do

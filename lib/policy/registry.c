@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* registry.c - the built-in policies and prefetchers by name. */
+#include <string.h>
+
+#include "policy/prefetch_ops.h"
+#include "policy/reclaim_ops.h"
+
+const struct reclaim_ops *const reclaim_policies[] = { NULL };
+const struct prefetch_ops *const prefetchers[] = { NULL };
+
+const struct reclaim_ops *reclaim_policy_find(const char *name)
+{
+	for (size_t i = 0; reclaim_policies[i]; i++)
+		if (!strcmp(reclaim_policies[i]->name, name))
+			return reclaim_policies[i];
+	return NULL;
+}
+
+const struct prefetch_ops *prefetcher_find(const char *name)
+{
+	for (size_t i = 0; prefetchers[i]; i++)
+		if (!strcmp(prefetchers[i]->name, name))
+			return prefetchers[i];
+	return NULL;
+}
