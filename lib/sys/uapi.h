@@ -141,7 +141,10 @@ struct procmap_query {
 #define PROCMAP_QUERY _IOWR('f', 17, struct procmap_query)
 #endif
 
-/* ---- mmap, mremap and madvise ---- */
+/* ---- mmap, mremap, madvise and memfd ---- */
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U /* 6.3 */
+#endif
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
@@ -255,6 +258,10 @@ struct procmap_query {
 /* ---- pidfd ---- */
 #ifndef PIDFD_THREAD
 #define PIDFD_THREAD O_EXCL /* 6.9 */
+#endif
+#ifndef PIDFD_SELF_THREAD_GROUP
+#define PIDFD_SELF_THREAD	(-10000) /* 6.14; process_madvise takes them since then */
+#define PIDFD_SELF_THREAD_GROUP (-10001)
 #endif
 
 #endif /* UPAGER_UAPI_H */
