@@ -2,11 +2,16 @@
 /* registry.c - the built-in policies and prefetchers by name. */
 #include <string.h>
 
-#include "policy/prefetch_ops.h"
+#include "policy/prefetch_common.h"
 #include "policy/reclaim_ops.h"
 
 const struct reclaim_ops *const reclaim_policies[] = { NULL };
-const struct prefetch_ops *const prefetchers[] = { NULL };
+const struct prefetch_ops *const prefetchers[] = {
+	&prefetch_none,
+	&prefetch_readahead,
+	&prefetch_stride,
+	NULL,
+};
 
 const struct reclaim_ops *reclaim_policy_find(const char *name)
 {

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* prefetch_common.c - see prefetch_common.h: parameters and the table of streams. */
+#include "policy/prefetch_common.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+/* Larger than any window that makes sense, small enough that no sum of them overflows. */
+#define STREAM_MAX 65536
+
+static const struct prefetch_param *param_find(const struct prefetch_param *known, u32 nr_known,
+					       const char *key)
+{
+	for (u32 i = 0; i < nr_known; i++)
+		if (!strcmp(known[i].key, key))
+			return &known[i];
+	return NULL;
+}
+
+int prefetch_params_parse(const struct prefetch_param *known, u32 nr_known,
+			  const struct policy_param *params, u32 nr_params, char *err, size_t len)
+{
+	for (u32 i = 0; i < nr_params; i++) {
+		bool bare = !params[i].value || !*params[i].value;
+		const char *key = bare ? "" : params[i].key;
+		const char *text = bare ? params[i].key : params[i].value;
+		const struct prefetch_param *p = param_find(known, nr_known, key);
+		unsigned long value;
+		char *end;
+
+		if (!p) {
+			snprintf(err, len, "no parameter \"%s\"", params[i].key);
+			return -EINVAL;
+		}
+		value = strtoul(text, &end, 10);
+		if (*text < '0' || *text > '9' || *end || value < p->min || value > p->max) {
+			snprintf(err, len, "%s%s\"%s\" is not a number from %u to %u", key,
+				 *key ? "=" : "", text, p->min, p->max);
+			return -EINVAL;
+		}
+		*p->value = (u32)value;
+	}
+	return 0;
+}
+
+int stream_limits_parse(struct stream_limits *limits, const struct policy_param *params,
+			u32 nr_params, char *err, size_t len)
+{
+	const struct prefetch_param known[] = {
+		{ "min", 1, STREAM_MAX, &limits->min },
+		{ "max", 1, STREAM_MAX, &limits->max },
+	};
+	int ret;
+
+	*limits = (struct stream_limits){ .min = 4, .max = 64 };
+	ret = prefetch_params_parse(known, ARRAY_SIZE(known), params, nr_params, err, len);
+	/* The user who says only max=2 means it. */
+	limits->min = (u32)u64_min(limits->min, limits->max);
+	return ret;
+}
+
+void prefetch_ignore(void *prefetch, void *mm, u64 vpn)
+{
+}
+
+u32 prefetch_fit(const struct prefetch_fault *fault, u64 from, s64 stride, u32 nr)
+{
+	u64 room = stride > 0 ? (fault->vma_end - 1 - from) / (u64)stride :
+				(from - fault->vma_start) / -(u64)stride;
+
+	return (u32)u64_min(u64_min(room, nr), fault->max);
+}
+
+/*
+ * The number of strides from the stream's last fault to vpn, or 0 when vpn is not one that it expects: one
+ * of the last window, the next, or as many again beyond as the window is large (they may be resident).
+ */
+static u64 stream_steps(const struct stream *s, u64 vpn)
+{
+	s64 distance = (s64)(vpn - s->from);
+
+	if (!s->stride || distance % s->stride || distance / s->stride <= 0 ||
+	    distance / s->stride > (s64)s->nr + 1 + s->window)
+		return 0;
+	return (u64)(distance / s->stride);
+}
+
+/* The stream whose expected page lies nearest before or at vpn. */
+static struct stream *stream_find(struct stream_table *table, u64 vpn)
+{
+	struct stream *best = NULL;
+	u64 best_off = UINT64_MAX;
+
+	for (u32 i = 0; i < NR_STREAMS; i++) {
+		struct stream *s = &table->stream[i];
+		u64 steps = stream_steps(s, vpn), next = (u64)s->nr + 1;
+		u64 off = steps > next ? steps - next : next - steps;
+
+		if (steps && off < best_off) {
+			best = s;
+			best_off = off;
+		}
+	}
+	return best;
+}
+
+/* The window that the stream has now is asked for from the fault on. */
+static void stream_issue(struct stream_table *table, const struct stream_limits *limits,
+			 struct stream *s, const struct prefetch_fault *fault,
+			 struct prefetch_run *run)
+{
+	if (fault->seq)
+		s->window = limits->max;
+	s->from = fault->vpn;
+	s->nr = prefetch_fit(fault, fault->vpn, s->stride, s->window);
+	s->wasted = 0;
+	s->used = ++table->clock;
+	*run = (struct prefetch_run){ fault->vpn + (u64)s->stride, s->stride, s->nr };
+}
+
+struct stream *stream_advance(struct stream_table *table, const struct stream_limits *limits,
+			      const struct prefetch_fault *fault, struct prefetch_run *run)
+{
+	struct stream *s = stream_find(table, fault->vpn);
+
+	if (!s)
+		return NULL;
+	if (stream_steps(s, fault->vpn) > s->nr) {
+		/* A window that was cut short proves nothing about a larger one. */
+		if (s->nr == s->window)
+			s->window = (u32)u64_min(2 * (u64)s->window, limits->max);
+	} else if (fault->soft) {
+		/* It was in staging, so it could not be brought: nothing was lost. */
+		*run = (struct prefetch_run){ 0 };
+		return s;
+	} else {
+		s->window = (u32)u64_max(s->window / 2, limits->min);
+	}
+	stream_issue(table, limits, s, fault, run);
+	return s;
+}
+
+void stream_begin(struct stream_table *table, const struct stream_limits *limits,
+		  const struct prefetch_fault *fault, s64 stride, struct prefetch_run *run)
+{
+	struct stream *s = &table->stream[0];
+
+	BUG_ON(!stride);
+	/* A free entry was never used, or is older than any other. */
+	for (u32 i = 1; i < NR_STREAMS; i++)
+		if (table->stream[i].used < s->used)
+			s = &table->stream[i];
+	*s = (struct stream){ .stride = stride, .window = limits->min };
+	stream_issue(table, limits, s, fault, run);
+}
+
+void stream_waste(struct stream_table *table, const struct stream_limits *limits, u64 vpn)
+{
+	for (u32 i = 0; i < NR_STREAMS; i++) {
+		struct stream *s = &table->stream[i];
+		u64 steps = stream_steps(s, vpn);
+
+		if (!steps || steps > s->nr || ++s->wasted * 2 <= s->nr)
+			continue;
+		if (s->window <= limits->min) {
+			*s = (struct stream){ 0 };
+		} else {
+			s->window = (u32)u64_max(s->window / 2, limits->min);
+			s->wasted = 0;
+		}
+	}
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * prefetch_common.h - what the built-in prefetchers share: parameters, cutting a run to size, and streams.
+ *
+ * Who calls it: prefetch_*.c.
+ *
+ * A prefetched page is mapped, so using it does not fault.  A well predicted stream is silent until it
+ * has run through its window, and its next fault comes exactly one stride after the window's last page
+ * (or a little later, where the next pages happen to be resident).  That fault is the proof that the
+ * whole window was used; it does what the marker page of Linux's readahead does:
+ *
+ *         from                          window of 4                        expected
+ *      ---- F ---- . ---- P ---- . ---- P ---- . ---- P ---- . ---- P ---- . ---- F ---- P ---- P …
+ *           |<------- stride 2 ->|                                                 window of 8
+ *
+ *      F a fault, P a page that was asked for, . not of this stream
+ *
+ * How a stream is first seen is the prefetcher's own: readahead.c asks for neighbouring faults, stride.c
+ * for a majority of equal deltas.  Linux counterpart: struct file_ra_state and ondemand_readahead(), one
+ * stream a file there, many an address space here.
+ */
+#ifndef UPAGER_PREFETCH_COMMON_H
+#define UPAGER_PREFETCH_COMMON_H
+
+#include "policy/prefetch_ops.h"
+
+extern const struct prefetch_ops prefetch_none;
+extern const struct prefetch_ops prefetch_cluster;
+extern const struct prefetch_ops prefetch_readahead;
+extern const struct prefetch_ops prefetch_stride;
+extern const struct prefetch_ops prefetch_recorded;
+
+/* A numeric parameter: `key` may be "" for one that is given as a bare word ("cluster:8"). */
+struct prefetch_param {
+	const char *key;
+	u32 min, max;
+	u32 *value; /* left alone when the user says nothing */
+};
+
+/*
+ * Read the user's parameters into those of `known`.
+ * Return: 0, or -EINVAL with a message in err[0..len): an unknown key, not a number, out of bounds.
+ */
+int must_check prefetch_params_parse(const struct prefetch_param *known, u32 nr_known,
+				     const struct policy_param *params, u32 nr_params, char *err,
+				     size_t len);
+
+/* hit() or waste() of a prefetcher that does not want to know. */
+void prefetch_ignore(void *prefetch, void *mm, u64 vpn);
+
+/*
+ * How many of the nr pages from + stride, from + 2 * stride, … lie in the fault's vma, and at most
+ * fault->max.  Pre: stride is not 0; from lies in the vma.
+ */
+u32 prefetch_fit(const struct prefetch_fault *fault, u64 from, s64 stride, u32 nr);
+
+/* Bounds of a stream's window in pages; 1 <= min <= max. */
+struct stream_limits {
+	u32 min, max;
+};
+
+/*
+ * The parameters of a prefetcher that has no others: min=, max=; 4 and 64 unless told.
+ * Return: 0, or -EINVAL with a message in err[0..len).
+ */
+int must_check stream_limits_parse(struct stream_limits *limits, const struct policy_param *params,
+				   u32 nr_params, char *err, size_t len);
+
+/* A proven stream. */
+struct stream {
+	u64 from;   /* the fault that the last window was given for */
+	s64 stride; /* 0: this entry is free */
+	u32 nr;     /* pages that were asked for then, after cutting */
+	u32 window; /* pages to ask for next */
+	u32 wasted; /* of the nr, how many left unused */
+	u64 used;   /* stream_table.clock when it was last advanced */
+};
+
+/* The streams of one address space.  Zeroed: there are none.  The one not used for longest is replaced. */
+#define NR_STREAMS 16
+struct stream_table {
+	struct stream stream[NR_STREAMS];
+	u64 clock;
+};
+
+/*
+ * A fault: when a stream expected it, advance that stream and say what to bring next.
+ * At or after the end of its window: the window was used, the next is twice as large.  Inside of it: the
+ * page was asked for and is not there (no room for it, or it has left again): the next is half as large.
+ * VM_SEQ_READ: as large as may be, at once.
+ * Return: the stream, with *run filled (run->nr may be 0); NULL: none expected it, *run is untouched.
+ */
+struct stream *stream_advance(struct stream_table *table, const struct stream_limits *limits,
+			      const struct prefetch_fault *fault, struct prefetch_run *run);
+
+/* The fault begins a stream of `stride` (not 0): remember it and say what to bring.  Fills *run. */
+void stream_begin(struct stream_table *table, const struct stream_limits *limits,
+		  const struct prefetch_fault *fault, s64 stride, struct prefetch_run *run);
+
+/*
+ * A page that was brought left unused.  A stream of whose last window half was wasted is halved, and
+ * forgotten when it was at its smallest.  Pages of earlier windows do not count: the fault that came
+ * after them has shown that the stream went that way.
+ */
+void stream_waste(struct stream_table *table, const struct stream_limits *limits, u64 vpn);
+
+#endif /* UPAGER_PREFETCH_COMMON_H */
