@@ -92,7 +92,10 @@ extern const struct reclaim_ops *const reclaim_policies[];
 /* By name, or NULL. */
 const struct reclaim_ops *reclaim_policy_find(const char *name);
 
-/* "name:key=value,…" taken apart.  Fields point into `text`. */
+/*
+ * "name:key=value,…" taken apart.  Fields point into `text`.  The first parameter may have no key (cluster:8,
+ * recorded:FILE); params[0].key is then "".
+ */
 #define POLICY_MAX_PARAMS 16
 struct policy_spec {
 	char text[256];

@@ -2,10 +2,14 @@
 /* registry.c - the built-in policies and prefetchers by name. */
 #include <string.h>
 
+#include "policy/policies.h"
 #include "policy/prefetch_common.h"
 #include "policy/reclaim_ops.h"
 
-const struct reclaim_ops *const reclaim_policies[] = { NULL };
+const struct reclaim_ops *const reclaim_policies[] = {
+	&fifo_ops, &clock_ops, &s3fifo_ops,
+	NULL,
+};
 const struct prefetch_ops *const prefetchers[] = {
 	&prefetch_none,
 	&prefetch_readahead,
