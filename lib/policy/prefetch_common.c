@@ -24,7 +24,7 @@ int prefetch_params_parse(const struct prefetch_param *known, u32 nr_known,
 			  const struct policy_param *params, u32 nr_params, char *err, size_t len)
 {
 	for (u32 i = 0; i < nr_params; i++) {
-		bool bare = !params[i].value || !*params[i].value;
+		bool bare = prefetch_param_is_bare(&params[i]);
 		const char *key = bare ? "" : params[i].key;
 		const char *text = bare ? params[i].key : params[i].value;
 		const struct prefetch_param *p = param_find(known, nr_known, key);
@@ -46,24 +46,35 @@ int prefetch_params_parse(const struct prefetch_param *known, u32 nr_known,
 	return 0;
 }
 
-int stream_limits_parse(struct stream_limits *limits, const struct policy_param *params,
-			u32 nr_params, char *err, size_t len)
+void *stream_limits_init(const struct policy_param *params, u32 nr_params, char *err, size_t len)
 {
+	struct stream_limits *limits = malloc(sizeof(*limits));
 	const struct prefetch_param known[] = {
 		{ "min", 1, STREAM_MAX, &limits->min },
 		{ "max", 1, STREAM_MAX, &limits->max },
 	};
-	int ret;
 
+	if (!limits) {
+		snprintf(err, len, "no memory");
+		return NULL;
+	}
 	*limits = (struct stream_limits){ .min = 4, .max = 64 };
-	ret = prefetch_params_parse(known, ARRAY_SIZE(known), params, nr_params, err, len);
+	if (prefetch_params_parse(known, ARRAY_SIZE(known), params, nr_params, err, len)) {
+		free(limits);
+		return NULL;
+	}
 	/* The user who says only max=2 means it. */
 	limits->min = (u32)u64_min(limits->min, limits->max);
-	return ret;
+	return limits;
 }
 
 void prefetch_ignore(void *prefetch, void *mm, u64 vpn)
 {
+}
+
+void prefetch_mm_free(void *prefetch, void *mm)
+{
+	free(mm);
 }
 
 u32 prefetch_fit(const struct prefetch_fault *fault, u64 from, s64 stride, u32 nr)

@@ -45,8 +45,16 @@ int must_check prefetch_params_parse(const struct prefetch_param *known, u32 nr_
 				     const struct policy_param *params, u32 nr_params, char *err,
 				     size_t len);
 
+/* A bare word, as FILE in "recorded:FILE", has no value. */
+static inline bool prefetch_param_is_bare(const struct policy_param *param)
+{
+	return !param->value || !*param->value;
+}
+
 /* hit() or waste() of a prefetcher that does not want to know. */
 void prefetch_ignore(void *prefetch, void *mm, u64 vpn);
+/* mm_fini() of a prefetcher whose state of an address space is one allocation. */
+void prefetch_mm_free(void *prefetch, void *mm);
 
 /*
  * How many of the nr pages from + stride, from + 2 * stride, … lie in the fault's vma, and at most
@@ -60,11 +68,11 @@ struct stream_limits {
 };
 
 /*
- * The parameters of a prefetcher that has no others: min=, max=; 4 and 64 unless told.
- * Return: 0, or -EINVAL with a message in err[0..len).
+ * init() of a prefetcher of streams, whose whole state this is: min=, max=; 4 and 64 unless told.
+ * Return: a struct stream_limits, freed by free(); NULL with a message in err[0..len).
  */
-int must_check stream_limits_parse(struct stream_limits *limits, const struct policy_param *params,
-				   u32 nr_params, char *err, size_t len);
+void *stream_limits_init(const struct policy_param *params, u32 nr_params, char *err, size_t len);
+#define STREAM_HELP "max=N (64), min=N (4): pages of the largest and the first window"
 
 /* A proven stream. */
 struct stream {

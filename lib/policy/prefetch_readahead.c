@@ -23,39 +23,15 @@ struct candidate {
 	u64 used;  /* readahead_mm.clock then; 0: this entry is free */
 };
 
-struct readahead {
-	struct stream_limits limits;
-};
-
 struct readahead_mm {
 	struct stream_table streams;
 	struct candidate candidate[NR_CANDIDATES];
 	u64 clock;
 };
 
-static void *readahead_init(const struct policy_param *params, u32 nr_params, char *err, size_t len)
-{
-	struct readahead *ra = calloc(1, sizeof(*ra));
-
-	if (!ra) {
-		snprintf(err, len, "no memory");
-		return NULL;
-	}
-	if (stream_limits_parse(&ra->limits, params, nr_params, err, len)) {
-		free(ra);
-		return NULL;
-	}
-	return ra;
-}
-
 static void *readahead_mm_init(void *prefetch, const char *name)
 {
 	return calloc(1, sizeof(struct readahead_mm));
-}
-
-static void readahead_free(void *prefetch, void *mm)
-{
-	free(mm);
 }
 
 /*
@@ -87,36 +63,34 @@ static s64 candidate_note(struct readahead_mm *mm, u64 vpn)
 static u32 readahead_fault(void *prefetch, void *mm_state, const struct prefetch_fault *fault,
 			   struct prefetch_run *run)
 {
-	const struct readahead *ra = prefetch;
 	struct readahead_mm *mm = mm_state;
 	s64 step;
 
 	if (fault->rand)
 		return 0;
-	if (stream_advance(&mm->streams, &ra->limits, fault, run))
+	if (stream_advance(&mm->streams, prefetch, fault, run))
 		return run->nr > 0;
 	step = fault->seq ? 1 : candidate_note(mm, fault->vpn);
 	if (!step)
 		return 0;
-	stream_begin(&mm->streams, &ra->limits, fault, step, run);
+	stream_begin(&mm->streams, prefetch, fault, step, run);
 	return run->nr > 0;
 }
 
 static void readahead_waste(void *prefetch, void *mm_state, u64 vpn)
 {
-	const struct readahead *ra = prefetch;
 	struct readahead_mm *mm = mm_state;
 
-	stream_waste(&mm->streams, &ra->limits, vpn);
+	stream_waste(&mm->streams, prefetch, vpn);
 }
 
 const struct prefetch_ops prefetch_readahead = {
 	.name = "readahead",
-	.help = "max=N (64), min=N (4): pages of the largest and the first window",
-	.init = readahead_init,
+	.help = STREAM_HELP,
+	.init = stream_limits_init,
 	.fini = free,
 	.mm_init = readahead_mm_init,
-	.mm_fini = readahead_free,
+	.mm_fini = prefetch_mm_free,
 	.fault = readahead_fault,
 	.hit = prefetch_ignore,
 	.waste = readahead_waste,

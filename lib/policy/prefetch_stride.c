@@ -31,10 +31,6 @@ struct tracker {
 	u32 next; /* slot to be written */
 };
 
-struct stride {
-	struct stream_limits limits;
-};
-
 struct stride_mm {
 	struct stream_table streams;
 	struct tracker near[NR_TRACKERS];
@@ -42,29 +38,9 @@ struct stride_mm {
 	u64 clock;
 };
 
-static void *stride_init(const struct policy_param *params, u32 nr_params, char *err, size_t len)
-{
-	struct stride *stride = calloc(1, sizeof(*stride));
-
-	if (!stride) {
-		snprintf(err, len, "no memory");
-		return NULL;
-	}
-	if (stream_limits_parse(&stride->limits, params, nr_params, err, len)) {
-		free(stride);
-		return NULL;
-	}
-	return stride;
-}
-
 static void *stride_mm_init(void *prefetch, const char *name)
 {
 	return calloc(1, sizeof(struct stride_mm));
-}
-
-static void stride_mm_fini(void *prefetch, void *mm)
-{
-	free(mm);
 }
 
 /* The i-th latest delta; 0 is the latest. */
@@ -159,36 +135,34 @@ static s64 stride_learn(struct stride_mm *mm, u64 vpn)
 static u32 stride_fault(void *prefetch, void *mm_state, const struct prefetch_fault *fault,
 			struct prefetch_run *run)
 {
-	const struct stride *stride = prefetch;
 	struct stride_mm *mm = mm_state;
 	s64 trend;
 
 	if (fault->rand)
 		return 0;
-	if (stream_advance(&mm->streams, &stride->limits, fault, run))
+	if (stream_advance(&mm->streams, prefetch, fault, run))
 		return run->nr > 0;
 	trend = fault->seq ? 1 : stride_learn(mm, fault->vpn);
 	if (!trend)
 		return 0;
-	stream_begin(&mm->streams, &stride->limits, fault, trend, run);
+	stream_begin(&mm->streams, prefetch, fault, trend, run);
 	return run->nr > 0;
 }
 
 static void stride_waste(void *prefetch, void *mm_state, u64 vpn)
 {
-	const struct stride *stride = prefetch;
 	struct stride_mm *mm = mm_state;
 
-	stream_waste(&mm->streams, &stride->limits, vpn);
+	stream_waste(&mm->streams, prefetch, vpn);
 }
 
 const struct prefetch_ops prefetch_stride = {
 	.name = "stride",
-	.help = "max=N (64), min=N (4): pages of the largest and the first window",
-	.init = stride_init,
+	.help = STREAM_HELP,
+	.init = stream_limits_init,
 	.fini = free,
 	.mm_init = stride_mm_init,
-	.mm_fini = stride_mm_fini,
+	.mm_fini = prefetch_mm_free,
 	.fault = stride_fault,
 	.hit = prefetch_ignore,
 	.waste = stride_waste,

@@ -12,6 +12,7 @@ const struct reclaim_ops *const reclaim_policies[] = {
 };
 const struct prefetch_ops *const prefetchers[] = {
 	&prefetch_none,
+	&prefetch_cluster,
 	&prefetch_readahead,
 	&prefetch_stride,
 	NULL,
