@@ -87,7 +87,7 @@ pid_t fork_child(void)
  *   [ PROT_NONE ]  [ nr_pages, rw  ]   [ PROT_NONE ]
  * The guards keep the kernel from merging the memory with a neighbour.
  */
-static u64 map_guarded(u64 nr_pages)
+u64 map_guarded(u64 nr_pages)
 {
 	u64 len = (nr_pages + 2) * PAGE_SIZE;
 	char *at = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -109,7 +109,7 @@ static noreturn void subject_child(struct lab *lab, void (*fn)(struct lab *lab))
 	atomic_store(&lab->uffd, uffd < 0 ? -errno : uffd);
 	lab_reach(lab, STEP_MAPPED);
 	lab_hold(lab, STEP_MAPPED);
-	if (uffd >= 0)
+	if (uffd >= 0 && !atomic_load(&lab->keep_uffd))
 		close(uffd);
 	atomic_store(&lab->parent_step, 0); /* before the parent sees that we began */
 	atomic_store(&lab->child_step, 0);

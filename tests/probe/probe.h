@@ -67,6 +67,7 @@ struct lab {
 	u64 mem;		 /* the subject's memory: nr_pages, guarded on both sides */
 	u64 nr_pages;
 	_Atomic int uffd;	 /* fd number in the child; -errno when refused */
+	_Atomic bool keep_uffd;	 /* the child keeps its copy of the descriptor (stubbed.h) */
 	_Atomic long value[16];	 /* what the probe and the child agree on */
 };
 
@@ -96,7 +97,7 @@ struct subject {
 /*
  * Fork a child that maps nr_pages of private anonymous memory, creates a userfaultfd and runs fn(lab)
  * once the parent has taken the fd (by pidfd_getfd), made the handshake and armed the memory.
- * The child's copy of the fd is closed.  fn returning ends the child with status 0.
+ * The child's copy of the fd is closed, unless lab->keep_uffd.  fn returning ends the child with status 0.
  */
 struct subject subject_start(u64 nr_pages, u64 features, void (*fn)(struct lab *lab));
 /* The same in two halves: nothing is armed yet and fn has not begun; then let it begin. */
@@ -104,6 +105,9 @@ struct subject subject_prepare(u64 nr_pages, u64 features, void (*fn)(struct lab
 void subject_begin(struct subject *s);
 /* Wait for the child's end.  Fails the probe unless it exited with 0. */
 void subject_end(struct subject *s);
+
+/* Map nr_pages of private anonymous memory with a page of nothing on both sides.  Returns its address. */
+u64 map_guarded(u64 nr_pages);
 
 /* The features that the running kernel has. */
 u64 probe_uffd_features(void);
