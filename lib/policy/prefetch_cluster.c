@@ -8,29 +8,31 @@
  * Linux counterpart: mm/swap_state.c swap_cluster_readahead() with vm.page-cluster = log2(N), where pages are
  * neighbours in the swap area; here they are neighbours in the address space, as in swap_vma_readahead().
  */
+#include "policy/param.h"
 #include "policy/prefetch_common.h"
 
-#include <stdlib.h>
-
 struct cluster {
-	u32 pages;
+	u64 pages;
 };
 
 static void *cluster_init(const struct policy_param *params, u32 nr_params, char *err, size_t len)
 {
-	struct cluster *cluster = malloc(sizeof(*cluster));
-	const struct prefetch_param known[] = { { "", 1, 4096, &cluster->pages } };
+	struct cluster *cluster = policy_zalloc(sizeof(*cluster), err, len);
 
-	if (!cluster) {
-		snprintf(err, len, "no memory");
+	if (!cluster)
 		return NULL;
-	}
 	cluster->pages = 8;
-	if (prefetch_params_parse(known, ARRAY_SIZE(known), params, nr_params, err, len)) {
-		free(cluster);
+	const struct policy_value values[] = { { "", POLICY_NUMBER, &cluster->pages, 1, 4096 } };
+	if (policy_params_read(params, nr_params, values, ARRAY_SIZE(values), err, len)) {
+		policy_free(cluster, sizeof(*cluster));
 		return NULL;
 	}
 	return cluster;
+}
+
+static void cluster_fini(void *prefetch)
+{
+	policy_free(prefetch, sizeof(struct cluster));
 }
 
 /* There is no state of an address space; the same for all of them must only not be NULL. */
@@ -48,7 +50,8 @@ static u32 cluster_fault(void *prefetch, void *mm, const struct prefetch_fault *
 			 struct prefetch_run *run)
 {
 	const struct cluster *cluster = prefetch;
-	u32 below = (u32)(fault->vpn % cluster->pages), above = cluster->pages - 1 - below, nr = 0;
+	u32 below = (u32)(fault->vpn % cluster->pages), nr = 0;
+	u32 above = (u32)cluster->pages - 1 - below;
 
 	if (fault->rand)
 		return 0;
@@ -66,7 +69,7 @@ const struct prefetch_ops prefetch_cluster = {
 	.name = "cluster",
 	.help = "N (8): pages of a cluster",
 	.init = cluster_init,
-	.fini = free,
+	.fini = cluster_fini,
 	.mm_init = cluster_mm_init,
 	.mm_fini = cluster_mm_fini,
 	.fault = cluster_fault,

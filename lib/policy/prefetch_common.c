@@ -1,80 +1,37 @@
 /* SPDX-License-Identifier: MIT */
-/* prefetch_common.c - see prefetch_common.h: parameters and the table of streams. */
+/* prefetch_common.c - see prefetch_common.h: cutting, and the table of streams. */
 #include "policy/prefetch_common.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/check.h"
-
-/* Larger than any window that makes sense, small enough that no sum of them overflows. */
-#define STREAM_MAX 65536
-
-static const struct prefetch_param *param_find(const struct prefetch_param *known, u32 nr_known,
-					       const char *key)
-{
-	for (u32 i = 0; i < nr_known; i++)
-		if (!strcmp(known[i].key, key))
-			return &known[i];
-	return NULL;
-}
-
-int prefetch_params_parse(const struct prefetch_param *known, u32 nr_known,
-			  const struct policy_param *params, u32 nr_params, char *err, size_t len)
-{
-	for (u32 i = 0; i < nr_params; i++) {
-		bool bare = prefetch_param_is_bare(&params[i]);
-		const char *key = bare ? "" : params[i].key;
-		const char *text = bare ? params[i].key : params[i].value;
-		const struct prefetch_param *p = param_find(known, nr_known, key);
-		unsigned long value;
-		char *end;
-
-		if (!p) {
-			snprintf(err, len, "no parameter \"%s\"", params[i].key);
-			return -EINVAL;
-		}
-		value = strtoul(text, &end, 10);
-		if (*text < '0' || *text > '9' || *end || value < p->min || value > p->max) {
-			snprintf(err, len, "%s%s\"%s\" is not a number from %u to %u", key,
-				 *key ? "=" : "", text, p->min, p->max);
-			return -EINVAL;
-		}
-		*p->value = (u32)value;
-	}
-	return 0;
-}
+#include "policy/param.h"
 
 void *stream_limits_init(const struct policy_param *params, u32 nr_params, char *err, size_t len)
 {
-	struct stream_limits *limits = malloc(sizeof(*limits));
-	const struct prefetch_param known[] = {
-		{ "min", 1, STREAM_MAX, &limits->min },
-		{ "max", 1, STREAM_MAX, &limits->max },
-	};
+	struct stream_limits *limits = policy_zalloc(sizeof(*limits), err, len);
 
-	if (!limits) {
-		snprintf(err, len, "no memory");
+	if (!limits)
 		return NULL;
-	}
 	*limits = (struct stream_limits){ .min = 4, .max = 64 };
-	if (prefetch_params_parse(known, ARRAY_SIZE(known), params, nr_params, err, len)) {
-		free(limits);
+	const struct policy_value values[] = {
+		{ "min", POLICY_NUMBER, &limits->min, 1, STREAM_MAX },
+		{ "max", POLICY_NUMBER, &limits->max, 1, STREAM_MAX },
+	};
+	if (policy_params_read(params, nr_params, values, ARRAY_SIZE(values), err, len)) {
+		stream_limits_fini(limits);
 		return NULL;
 	}
 	/* The user who says only max=2 means it. */
-	limits->min = (u32)u64_min(limits->min, limits->max);
+	limits->min = u64_min(limits->min, limits->max);
 	return limits;
+}
+
+void stream_limits_fini(void *limits)
+{
+	policy_free(limits, sizeof(struct stream_limits));
 }
 
 void prefetch_ignore(void *prefetch, void *mm, u64 vpn)
 {
-}
-
-void prefetch_mm_free(void *prefetch, void *mm)
-{
-	free(mm);
 }
 
 u32 prefetch_fit(const struct prefetch_fault *fault, u64 from, s64 stride, u32 nr)
@@ -124,7 +81,7 @@ static void stream_issue(struct stream_table *table, const struct stream_limits 
 			 struct prefetch_run *run)
 {
 	if (fault->seq)
-		s->window = limits->max;
+		s->window = (u32)limits->max;
 	s->from = fault->vpn;
 	s->nr = prefetch_fit(fault, fault->vpn, s->stride, s->window);
 	s->wasted = 0;
@@ -142,7 +99,7 @@ struct stream *stream_advance(struct stream_table *table, const struct stream_li
 	if (stream_steps(s, fault->vpn) > s->nr) {
 		/* A window that was cut short proves nothing about a larger one. */
 		if (s->nr == s->window)
-			s->window = (u32)u64_min(2 * (u64)s->window, limits->max);
+			s->window = (u32)u64_min(2 * s->window, limits->max);
 	} else if (fault->soft) {
 		/* It was in staging, so it could not be brought: nothing was lost. */
 		*run = (struct prefetch_run){ 0 };
@@ -164,7 +121,7 @@ void stream_begin(struct stream_table *table, const struct stream_limits *limits
 	for (u32 i = 1; i < NR_STREAMS; i++)
 		if (table->stream[i].used < s->used)
 			s = &table->stream[i];
-	*s = (struct stream){ .stride = stride, .window = limits->min };
+	*s = (struct stream){ .stride = stride, .window = (u32)limits->min };
 	stream_issue(table, limits, s, fault, run);
 }
 

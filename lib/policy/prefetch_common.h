@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * prefetch_common.h - what the built-in prefetchers share: parameters, cutting a run to size, and streams.
+ * prefetch_common.h - what the built-in prefetchers share: cutting a run to size, and streams.
  *
  * Who calls it: prefetch_*.c.
  *
@@ -30,31 +30,8 @@ extern const struct prefetch_ops prefetch_readahead;
 extern const struct prefetch_ops prefetch_stride;
 extern const struct prefetch_ops prefetch_recorded;
 
-/* A numeric parameter: `key` may be "" for one that is given as a bare word ("cluster:8"). */
-struct prefetch_param {
-	const char *key;
-	u32 min, max;
-	u32 *value; /* left alone when the user says nothing */
-};
-
-/*
- * Read the user's parameters into those of `known`.
- * Return: 0, or -EINVAL with a message in err[0..len): an unknown key, not a number, out of bounds.
- */
-int must_check prefetch_params_parse(const struct prefetch_param *known, u32 nr_known,
-				     const struct policy_param *params, u32 nr_params, char *err,
-				     size_t len);
-
-/* A bare word, as FILE in "recorded:FILE", has no value. */
-static inline bool prefetch_param_is_bare(const struct policy_param *param)
-{
-	return !param->value || !*param->value;
-}
-
 /* hit() or waste() of a prefetcher that does not want to know. */
 void prefetch_ignore(void *prefetch, void *mm, u64 vpn);
-/* mm_fini() of a prefetcher whose state of an address space is one allocation. */
-void prefetch_mm_free(void *prefetch, void *mm);
 
 /*
  * How many of the nr pages from + stride, from + 2 * stride, … lie in the fault's vma, and at most
@@ -62,16 +39,20 @@ void prefetch_mm_free(void *prefetch, void *mm);
  */
 u32 prefetch_fit(const struct prefetch_fault *fault, u64 from, s64 stride, u32 nr);
 
-/* Bounds of a stream's window in pages; 1 <= min <= max. */
+/* Bounds of a stream's window in pages; 1 <= min <= max <= STREAM_MAX. */
 struct stream_limits {
-	u32 min, max;
+	u64 min, max;
 };
+/* Larger than any window that makes sense, small enough for sums of a few in 32 bits. */
+#define STREAM_MAX 65536
 
 /*
  * init() of a prefetcher of streams, whose whole state this is: min=, max=; 4 and 64 unless told.
- * Return: a struct stream_limits, freed by free(); NULL with a message in err[0..len).
+ * Return: a struct stream_limits; NULL with a message in err[0..len).
  */
 void *stream_limits_init(const struct policy_param *params, u32 nr_params, char *err, size_t len);
+/* The fini() to it. */
+void stream_limits_fini(void *limits);
 #define STREAM_HELP "max=N (64), min=N (4): pages of the largest and the first window"
 
 /* A proven stream. */

@@ -4,6 +4,7 @@
  *
  * Parameters: none.  Linux counterpart: vm.page-cluster = 0.
  */
+#include "policy/param.h"
 #include "policy/prefetch_common.h"
 
 /* There is no state; what init() and mm_init() return must only not be NULL. */
@@ -11,7 +12,7 @@ static char nothing;
 
 static void *none_init(const struct policy_param *params, u32 nr_params, char *err, size_t len)
 {
-	return prefetch_params_parse(NULL, 0, params, nr_params, err, len) ? NULL : &nothing;
+	return policy_params_read(params, nr_params, NULL, 0, err, len) ? NULL : &nothing;
 }
 
 static void none_fini(void *prefetch)

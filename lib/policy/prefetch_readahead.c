@@ -10,9 +10,9 @@
  * takes them.  Linux starts after one step; here it takes two, since one costs uniform random faults in a
  * small area a percent or two of waste.
  */
+#include "base/alloc.h"
+#include "policy/param.h"
 #include "policy/prefetch_common.h"
-
-#include <stdlib.h>
 
 /* Faults that may become a stream. */
 #define NR_CANDIDATES 16
@@ -31,7 +31,12 @@ struct readahead_mm {
 
 static void *readahead_mm_init(void *prefetch, const char *name)
 {
-	return calloc(1, sizeof(struct readahead_mm));
+	return mem_zalloc(&policy_bytes, sizeof(struct readahead_mm));
+}
+
+static void readahead_mm_fini(void *prefetch, void *mm)
+{
+	mem_free(&policy_bytes, mm, sizeof(struct readahead_mm));
 }
 
 /*
@@ -88,9 +93,9 @@ const struct prefetch_ops prefetch_readahead = {
 	.name = "readahead",
 	.help = STREAM_HELP,
 	.init = stream_limits_init,
-	.fini = free,
+	.fini = stream_limits_fini,
 	.mm_init = readahead_mm_init,
-	.mm_fini = prefetch_mm_free,
+	.mm_fini = readahead_mm_fini,
 	.fault = readahead_fault,
 	.hit = prefetch_ignore,
 	.waste = readahead_waste,

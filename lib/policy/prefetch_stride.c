@@ -15,9 +15,9 @@
  *  - Without a trend Leap still brings the pages around; here nothing is brought, so random faults cost nothing.
  * madvise: SEQUENTIAL reads max pages ahead from the first fault on; RANDOM reads nothing.
  */
+#include "base/alloc.h"
+#include "policy/param.h"
 #include "policy/prefetch_common.h"
-
-#include <stdlib.h>
 
 #define NR_TRACKERS  16
 #define NEAR         1024 /* pages; 4 MiB */
@@ -40,7 +40,12 @@ struct stride_mm {
 
 static void *stride_mm_init(void *prefetch, const char *name)
 {
-	return calloc(1, sizeof(struct stride_mm));
+	return mem_zalloc(&policy_bytes, sizeof(struct stride_mm));
+}
+
+static void stride_mm_fini(void *prefetch, void *mm)
+{
+	mem_free(&policy_bytes, mm, sizeof(struct stride_mm));
 }
 
 /* The i-th latest delta; 0 is the latest. */
@@ -160,9 +165,9 @@ const struct prefetch_ops prefetch_stride = {
 	.name = "stride",
 	.help = STREAM_HELP,
 	.init = stream_limits_init,
-	.fini = free,
+	.fini = stream_limits_fini,
 	.mm_init = stride_mm_init,
-	.mm_fini = prefetch_mm_free,
+	.mm_fini = stride_mm_fini,
 	.fault = stride_fault,
 	.hit = prefetch_ignore,
 	.waste = stride_waste,
