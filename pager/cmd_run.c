@@ -25,7 +25,13 @@ enum {
 	OPT_CHECK = 256,
 	OPT_STAT,
 	OPT_DUMP_MM,
+	OPT_MEMORY,
+	OPT_SWAP,
+	OPT_SWAP_POOL,
+	OPT_POLICY,
 	OPT_PREFETCH,
+	OPT_FAULT_AROUND,
+	OPT_COW,
 	OPT_NO_HOLD,
 	OPT_LAYOUT,
 	OPT_OVERCOMMIT,
@@ -40,8 +46,22 @@ static const struct argp_option options[] = {
 	{ "dump-mm", OPT_DUMP_MM, "FILE", 0,
 	  "Write each process's memory to FILE (-: standard error) as it was at its exec or exit, as "
 	  "upager maps shows it", 0 },
-	{ "prefetch", OPT_PREFETCH, "on|off|PAGES", 0,
-	  "Fill ahead of sequential first touches, up to PAGES pages at a time (on: 64)", 0 },
+	{ "memory", OPT_MEMORY, "SIZE", 0,
+	  "Keep at most SIZE of managed memory resident, in all processes together; the rest is swapped", 0 },
+	{ "swap", OPT_SWAP, "KIND", 0,
+	  "Where evicted pages go: zpool[:lz4|zstd], memory of upager's, compressed (default, lz4); "
+	  "file:PATH[,size=SIZE][,checksum=on|off], a file made for the run; both: the pool spills to the file",
+	  0 },
+	{ "swap-pool", OPT_SWAP_POOL, "SIZE", 0, "The most that the compressed pool may take", 0 },
+	{ "policy", OPT_POLICY, "NAME[:KEY=VALUE,…]", 0,
+	  "Which pages are evicted (default " POLICY_DEFAULT "); a path such as ./mine.so[:ARGS] is a plug-in", 0 },
+	{ "prefetch", OPT_PREFETCH, "NAME[:KEY=VALUE,…]", 0,
+	  "Which pages are brought back with one that is needed (default " PREFETCH_DEFAULT ")", 0 },
+	{ "fault-around", OPT_FAULT_AROUND, "PAGES|off", 0,
+	  "Fill ahead of sequential first touches, up to PAGES pages at a time (default 64)", 0 },
+	{ "cow", OPT_COW, "lazy|around:N|eager", 0,
+	  "When a page shared by fork is copied: at its first write (default), with up to N pages around it, or "
+	  "at the fork", 0 },
 	{ "layout", OPT_LAYOUT, "kernel|topdown|bottomup", 0,
 	  "Who chooses the addresses of mappings: the kernel (default), or upager, downwards or upwards, "
 	  "which gives the same addresses in every run", 0 },
@@ -60,32 +80,6 @@ static const struct argp_option options[] = {
 	{ 0 },
 };
 
-int parse_size(const char *text, u64 *bytes)
-{
-	static const char units[] = "KMGT";
-	const char *unit;
-	char *end;
-	unsigned long long v;
-	unsigned int shift = 0;
-
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	errno = 0;
-	v = strtoull(text, &end, 10);
-	if (errno)
-		return -EINVAL;
-	if (*end) {
-		unit = strchr(units, *end & ~0x20);
-		if (!unit || !*unit || end[1])
-			return -EINVAL;
-		shift = 10 * (unsigned int)(unit - units + 1);
-	}
-	if (v > (UINT64_MAX >> shift))
-		return -EINVAL;
-	*bytes = v << shift;
-	return 0;
-}
-
 /* One line, unlike argp_error(). */
 _Noreturn static void bad_usage(const char *fmt, ...) printf_like(1, 2);
 _Noreturn static void bad_usage(const char *fmt, ...)
@@ -98,20 +92,6 @@ _Noreturn static void bad_usage(const char *fmt, ...)
 	va_end(ap);
 	fputs("; see upager run --help\n", stderr);
 	exit(EXIT_UPAGER);
-}
-
-static u32 parse_prefetch(const char *arg)
-{
-	u64 pages;
-
-	if (!strcmp(arg, "on"))
-		return PREFETCH_DEFAULT_PAGES;
-	if (!strcmp(arg, "off"))
-		return 1;
-	if (parse_size(arg, &pages) || pages < 1 || pages > PREFETCH_MAX_PAGES)
-		bad_usage("bad --prefetch '%s': on, off or 1 to %d pages", arg,
-			  PREFETCH_MAX_PAGES);
-	return (u32)pages;
 }
 
 /* The index of arg in names[], or a usage error. */
@@ -141,9 +121,18 @@ static u64 parse_commit_limit(const char *arg)
 	return bytes;
 }
 
+/* ret: of a reader of options.h. */
+static error_t or_bad_usage(int ret, const char *why)
+{
+	if (ret)
+		bad_usage("%s", why);
+	return 0;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct run_options *opt = state->input;
+	char why[256];
 
 	switch (key) {
 	case OPT_STAT:
@@ -154,9 +143,24 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case 'o':
 		opt->output = arg;
 		return 0;
-	case OPT_PREFETCH:
-		opt->prefetch_pages = parse_prefetch(arg);
+	case OPT_MEMORY:
+		return or_bad_usage(parse_memory(arg, &opt->memory, why, sizeof(why)), why);
+	case OPT_SWAP:
+		return or_bad_usage(parse_swap(arg, &opt->swap, why, sizeof(why)), why);
+	case OPT_SWAP_POOL:
+		if (parse_size(arg, &opt->swap.pool_size) || opt->swap.pool_size < PAGE_SIZE)
+			bad_usage("bad --swap-pool '%s': a size such as 512M", arg);
 		return 0;
+	case OPT_POLICY:
+		opt->policy = arg;
+		return 0;
+	case OPT_PREFETCH:
+		opt->prefetch = arg;
+		return 0;
+	case OPT_FAULT_AROUND:
+		return or_bad_usage(parse_fault_around(arg, &opt->fault_around_pages, why, sizeof(why)), why);
+	case OPT_COW:
+		return or_bad_usage(parse_cow(arg, opt, why, sizeof(why)), why);
 	case OPT_DUMP_MM:
 		opt->dump_mm = arg;
 		return 0;
@@ -297,11 +301,33 @@ static int check_output(const struct run_options *opt)
 	return 0;
 }
 
+/* What is said of eviction must make sense together, and without a budget there is none. */
+static void check_memory_options(struct run_options *opt)
+{
+	char why[256];
+	const char *needs = opt->swap.given ? "swap" : opt->swap.pool_size ? "swap-pool" :
+			    opt->policy	   ? "policy" : opt->prefetch	    ? "prefetch" : NULL;
+
+	if (!opt->memory && needs)
+		bad_usage("--%s needs --memory", needs);
+	if (opt->swap.pool_size && !opt->swap.pool)
+		bad_usage("--swap-pool needs a pool: --swap zpool");
+	if (!opt->policy)
+		opt->policy = POLICY_DEFAULT;
+	if (!opt->prefetch)
+		opt->prefetch = PREFETCH_DEFAULT;
+	if (opt->memory && check_policy(opt->policy, opt->memory >> PAGE_SHIFT, why, sizeof(why)))
+		bad_usage("--policy: %s", why);
+	if (opt->memory && check_prefetch(opt->prefetch, why, sizeof(why)))
+		bad_usage("--prefetch: %s", why);
+}
+
 int cmd_run(int argc, char **argv)
 {
 	struct run_options opt = {
 		.check = CHECK_ASSERT,
-		.prefetch_pages = PREFETCH_DEFAULT_PAGES,
+		.fault_around_pages = FAULT_AROUND_DEFAULT_PAGES,
+		.swap = { .pool = true, .algo = SWAP_LZ4, .checksum = true },
 		.hold = true,
 	};
 	char name[] = "upager run";
@@ -313,6 +339,7 @@ int cmd_run(int argc, char **argv)
 	if (opt.commit_limit && opt.overcommit != MM_OVERCOMMIT_GUESS &&
 	    opt.overcommit != MM_OVERCOMMIT_NEVER)
 		bad_usage("--commit-limit needs --overcommit 0 or 2");
+	check_memory_options(&opt);
 	if (opt.output && opt.stat == STAT_NONE)
 		opt.stat = STAT_TEXT;
 	ret = find_prog(&opt);
@@ -321,5 +348,6 @@ int cmd_run(int argc, char **argv)
 	if (!ret)
 		ret = front_run(&opt);
 	free(opt.path);
+	free(opt.swap.text);
 	return ret;
 }

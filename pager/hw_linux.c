@@ -13,7 +13,7 @@
  * What new pages are copied from.  Never written, and not const: so it lies in the bss, where the kernel maps
  * its one zero page again and again, which stays hot in the cache.
  */
-#define ZEROES_PAGES PREFETCH_MAX_PAGES
+#define ZEROES_PAGES FAULT_AROUND_MAX_PAGES
 static u8 zeroes[ZEROES_PAGES * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
 static int fd_of(struct mm_struct *mm)

@@ -243,7 +243,7 @@ static int make_world(struct sup *sup)
 		.hw = &hw_linux,
 		.max_map_count = read_sysctl("/proc/sys/vm/max_map_count", 65530),
 		.stack_guard_gap = STACK_GUARD_GAP,
-		.prefetch_max_pages = sup->opt->prefetch_pages,
+		.prefetch_max_pages = sup->opt->fault_around_pages,
 		.layout = sup->opt->layout,
 		.overcommit = sup->opt->overcommit,
 		.commit_limit = commit_limit(sup->opt) >> PAGE_SHIFT,

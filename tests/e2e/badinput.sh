@@ -96,9 +96,9 @@ refuses 125 "--check without its argument" "$upager" run --check
 refuses 125 "--check out of range" "$upager" run --check 9 -- true
 refuses 125 "--check not a number" "$upager" run --check 1x -- true
 refuses 125 "--check empty" "$upager" run --check '' -- true
-refuses 125 "--prefetch 12Q" "$upager" run --prefetch 12Q -- true
-refuses 125 "--prefetch negative" "$upager" run --prefetch -3 -- true
-refuses 125 "--prefetch beyond 64 bits" "$upager" run --prefetch 99999999999999999999 -- true
+refuses 125 "--fault-around 12Q" "$upager" run --fault-around 12Q -- true
+refuses 125 "--fault-around negative" "$upager" run --fault-around -3 -- true
+refuses 125 "--fault-around beyond 64 bits" "$upager" run --fault-around 99999999999999999999 -- true
 refuses 125 "--stat=xml" "$upager" run --stat=xml -- true
 refuses 125 "-o without its argument" "$upager" run -o
 refuses 125 "-o in a folder that is not there" "$upager" run --stat=json -o missing/file -- true
