@@ -11,5 +11,6 @@
 int cmd_run(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_maps(int argc, char **argv);
+int cmd_ctl(int argc, char **argv);
 
 #endif /* UPAGER_COMMANDS_H */

@@ -17,10 +17,10 @@
 
 #include "base/check.h"
 #include "dump.h"
+#include "reclaim.h"
 #include "sup.h"
 
 #define MAX_CLIENTS 32
-#define REQUEST_MAX 64
 
 struct client {
 	struct list_head link; /* control.clients */
@@ -28,7 +28,7 @@ struct client {
 	int fd;
 	bool answered;         /* the send is in flight */
 	size_t got;            /* bytes of request */
-	char request[REQUEST_MAX];
+	char request[CONTROL_REQUEST_MAX];
 	char *answer;          /* owned */
 };
 
@@ -242,12 +242,33 @@ static bool answer_list(struct sup *sup, const char *arg, FILE *out, char *why, 
 	return true;
 }
 
+/* KEY=VALUE: change that; empty: show all. */
+static bool answer_ctl(struct sup *sup, const char *arg, FILE *out, char *why, size_t size)
+{
+	size_t key = strcspn(arg, "=");
+	const char *value = arg[key] ? arg + key + 1 : "";
+	u64 bytes;
+
+	if (!*arg) {
+		reclaim_show(sup, out);
+		return true;
+	}
+	if (key == 6 && !strncmp(arg, "memory", key))
+		return !parse_memory(value, &bytes, why, size) &&
+		       !reclaim_set_memory(sup, bytes, why, size);
+	if (key == 6 && !strncmp(arg, "policy", key))
+		return !reclaim_set_policy(sup, value, why, size);
+	snprintf(why, size, "unknown setting '%.*s'", (int)key, arg);
+	return false;
+}
+
 static const struct {
 	const char *name;
 	bool (*answer)(struct sup *sup, const char *arg, FILE *out, char *why, size_t size);
 } requests[] = {
 	{ "maps", answer_maps }, /* PID; 0: PROG's own */
 	{ "list", answer_list },
+	{ "ctl", answer_ctl }, /* KEY=VALUE or nothing */
 };
 
 /* Returns an allocated answer without its head, and its length; NULL: refused, see `why`. */
@@ -283,7 +304,7 @@ static char *make_answer(struct sup *sup, char *line, size_t *len, char *why, si
 /* The whole reply, allocated.  line: the request; NULL: it was too long. */
 static char *make_reply(struct sup *sup, char *line, size_t *reply_len)
 {
-	char why[REQUEST_MAX + 64] = "request too long";
+	char why[CONTROL_REQUEST_MAX + 64] = "request too long";
 	size_t len = 0;
 	char *text = line ? make_answer(sup, line, &len, why, sizeof(why)) : NULL;
 	char *reply = NULL;

@@ -7,13 +7,14 @@
  * the answer is "ok LENGTH\n" and that many bytes, or "error WHY\n"; then the connection is closed.
  *
  * The server (control.c) lives in the supervisor's ring and never waits: a client that does not speak or
- * does not read is dropped after RING_PEER_SECONDS.  The client is cmd_maps.c.  The socket goes away with the
+ * does not read is dropped after RING_PEER_SECONDS.  The client is client.c.  The socket goes away with the
  * run: the supervisor removes it, and the front once more should the supervisor have been killed.  What a
  * kill of both leaves is removed by the next one who looks.
  */
 #ifndef UPAGER_CONTROL_H
 #define UPAGER_CONTROL_H
 
+#include <limits.h>
 #include <sys/types.h>
 #include <sys/un.h>
 
@@ -24,6 +25,9 @@ struct ring_event;
 struct sup;
 
 #define CONTROL_PATH_MAX sizeof(((struct sockaddr_un *)0)->sun_path)
+
+/* A request with its newline: two words, of which one may be a path. */
+#define CONTROL_REQUEST_MAX (PATH_MAX + 512)
 
 /* Ring tags: this one the listening socket's, with an id below 2^32 or-ed in a client's. */
 #define TAG_CONTROL (3ULL << 32)

@@ -13,6 +13,7 @@ static const struct {
 } commands[] = {
 	{ "run", cmd_run, "run a program under the pager" },
 	{ "maps", cmd_maps, "show the memory of a run in progress, as the pager's model has it" },
+	{ "ctl", cmd_ctl, "show a run's budget and figures, or change them" },
 	{ "doctor", cmd_doctor, "say what this machine allows, and what to change" },
 };
 

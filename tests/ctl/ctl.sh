@@ -125,7 +125,7 @@ gone() { [ ! -e "/proc/$1" ]; }
 
 case_maps()
 {
-	start sleeper --prefetch off
+	start sleeper --fault-around off
 	ask "$program" || verdict "maps of the program" "$(cat complaint)"
 	expect "written and unshared by the child: Rss" "$(field Rss)" 40
 	expect "read only: Zero" "$(field Zero)" 20
@@ -258,7 +258,7 @@ case_clients()
 		hasty.close()
 		print("unknown", answer(b"frobnicate\n").decode().strip())
 		print("empty", answer(b"\n").decode().strip())
-		print("long", answer(b"x" * 64).decode().strip())
+		print("long", answer(b"x" * 4608).decode().strip())
 		print("pid", answer(b"maps 12x\n").decode().strip())
 		print("minus", answer(b"maps -1\n").decode().strip())
 		whole = answer(b"ma", b"ps", b" 0", b"\n")
