@@ -28,6 +28,7 @@ struct prefetch_fault {
 	bool seq, rand;        /* VM_SEQ_READ, VM_RAND_READ */
 	bool soft;             /* it was still in staging: no I/O was needed */
 	u32 max;               /* at most so many pages in all runs together; may be 0 */
+	u32 mm;                /* id of the address space, as in reclaim_ops.mm_created() */
 };
 
 struct prefetch_ops {
@@ -44,6 +45,11 @@ struct prefetch_ops {
 	/* A page that was prefetched was used, or left again unused. */
 	void (*hit)(void *prefetch, void *mm, u64 vpn);
 	void (*waste)(void *prefetch, void *mm, u64 vpn);
+	/*
+	 * Which pages of an earlier answer the last fault() has shown to be used: their use does not fault, but
+	 * a stream that goes on behind them went through them.  *run; nr == 0: none.  NULL: it never knows.
+	 */
+	void (*proven)(void *prefetch, void *mm, struct prefetch_run *run);
 };
 
 extern const struct prefetch_ops *const prefetchers[];

@@ -85,6 +85,12 @@ struct reclaim_ops {
 	void (*forget)(void *policy, struct reclaim_node *node);
 	/* A page that is out was freed by the program: its key will come to mean another page. */
 	void (*forget_key)(void *policy, u64 key);
+	/* The rest may be NULL, and is in every built-in policy. */
+	/* A victim was freed by the program before it was evicted: the node is nobody's any more. */
+	void (*dropped)(void *policy, struct reclaim_node *node);
+	/* An address space (`id` is never used again; `name`: of its program) came to be, or is gone. */
+	void (*mm_created)(void *policy, u32 id, const char *name);
+	void (*mm_gone)(void *policy, u32 id);
 };
 
 /* All built-in policies; NULL ends the list. */
