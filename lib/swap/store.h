@@ -25,6 +25,7 @@ struct swap_config {
 	int file;              /* descriptor of the swap file, opened O_DIRECT if it can be; -1: none */
 	u64 file_bytes;        /* its size; slots beyond get -ENOSPC */
 	bool checksum;         /* verify each page that is read back from the file */
+	u64 seed;              /* the packers' seed: with it the checksum is their hash */
 	struct ring *ring;     /* carries the file's I/O; may be NULL without a file */
 	u64 tag;               /* completions come back with ring tags in [tag, tag + 2^32) */
 	/* An asynchronous read or write of `slot` has ended; err: 0, -EIO, -ENOSPC …  Called by swap_store_event(). */
@@ -86,7 +87,10 @@ u32 swap_store_busy(const struct swap_store *store);
 void swap_store_spill(struct swap_store *store);
 
 struct swap_store_stats {
-	u64 pool_pages, pool_bytes, pool_bytes_max; /* bytes: what the pool takes, overhead included */
+	u64 pool_pages;     /* kept in memory, as an object or a word */
+	u64 pool_bytes;     /* what the pool takes, the room it cannot use included; never above the limit */
+	u64 pool_bytes_max; /* the most that pool_bytes ever was */
+	u64 table_bytes;    /* beside the pool: the table of slots, and the buffers for writing to the file */
 	u64 packed_bytes;   /* of the pool's pages, without overhead */
 	u64 same_pages;     /* of pool_pages, those kept as a word */
 	u64 file_pages, file_bytes_written, file_bytes_read;
