@@ -2,7 +2,8 @@
 /*
  * fault.c - the fault table (DESIGN §4): one fault, from the address to the answer.
  *
- *      mm_handle_fault --> handle_pte_fault --+-- pte none, read  --> do_anonymous_zero
+ *      mm_handle_fault --> handle_pte_fault --+-- pte swap        --> do_swap_page (swapin.c)
+ *                                             +-- pte none, read  --> do_anonymous_zero
  *                                             +-- pte none, write --> do_anonymous_page
  *                                             '-- WP fault        --> do_wp_page
  *
@@ -21,6 +22,7 @@ static const char *const handler_names[NR_FAULT_HANDLERS] = {
 	[FH_DO_WP_PAGE_REUSE] = "do_wp_page_reuse",
 	[FH_DO_WP_PAGE_COPY] = "do_wp_page_copy",
 	[FH_DO_SWAP_PAGE] = "do_swap_page",
+	[FH_DO_SWAP_PAGE_SOFT] = "do_swap_page_soft",
 	[FH_DO_READ_FAULT] = "do_read_fault",
 	[FH_DO_COW_FAULT] = "do_cow_fault",
 	[FH_DO_SHARED_FAULT] = "do_shared_fault",
@@ -48,7 +50,7 @@ static enum fault_result wake_spurious(struct mm_struct *mm, u64 addr)
 }
 
 /* The machine refused, and nothing was done.  -EEXIST: it has a page there that we did not know. */
-static enum fault_result hw_refused(struct mm_struct *mm, u64 addr, int err)
+enum fault_result hw_refused(struct mm_struct *mm, u64 addr, int err)
 {
 	switch (err) {
 	case -EEXIST:
@@ -120,6 +122,9 @@ static enum fault_result window_done(struct mm_struct *mm, struct vm_fault *vmf,
 	return FAULT_RESOLVED;
 }
 
+/* Near the budget's end nothing is filled ahead: there must be room for so many windows. */
+#define AROUND_ROOM 4
+
 /* ---- handlers; addr is the page's, the pte is none ---- */
 
 static enum fault_result do_anonymous_zero(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr)
@@ -153,6 +158,7 @@ static void map_new_frame(struct vm_area_struct *vma, u64 addr, struct pte_ref r
 
 	page_add_new_anon_rmap(frame, vma, addr);
 	pte_set(mm, ref, mk_pte(frame_to_pfn(frame), false));
+	reclaim_insert(mm->world, frame, RECLAIM_WRITE);
 }
 
 static enum fault_result do_anonymous_page(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr)
@@ -164,13 +170,15 @@ static enum fault_result do_anonymous_page(struct vm_area_struct *vma, struct vm
 	u32 nr;
 	int err;
 
+	if (!reclaim_charge(mm->world, 1))
+		return FAULT_PARKED;
 	if (anon_vma_prepare(vma) || frame_reserve(mm->world, 0, 1))
 		return FAULT_OOM;
 	ref = pte_alloc(mm, addr);
 	if (!ref.table)
 		return FAULT_OOM;
 	nr = fault_around(vma, addr, true, ref, &stream);
-	if (nr > 1 && frame_reserve(mm->world, 0, nr))
+	if (nr > 1 && (mm_room(mm->world) < AROUND_ROOM * nr || frame_reserve(mm->world, 0, nr)))
 		nr = 1;
 	err = hw_of(mm)->map_copy(mm, addr, nr, NULL, 0, &done);
 	for (u32 i = 0; i < done; i++)
@@ -199,6 +207,10 @@ static enum fault_result do_dropped_page(struct vm_area_struct *vma, struct vm_f
 	u64 done = 0;
 	int err;
 
+	if (pte_present(old) && pfn_to_frame(mm->world, pte_pfn(old))->state == FRAME_BUSY)
+		return FAULT_PARKED; /* on its way out */
+	if (write && !reclaim_charge(mm->world, 1))
+		return FAULT_PARKED;
 	if (write && (anon_vma_prepare(vma) || frame_reserve(mm->world, 0, 1)))
 		return FAULT_OOM;
 	if (write)
@@ -236,7 +248,11 @@ static enum fault_result do_wp_page(struct vm_area_struct *vma, struct vm_fault 
 
 	if (pte_present(pte))
 		old = pfn_to_frame(mm->world, pte_pfn(pte));
+	if (old && old->state == FRAME_BUSY)
+		return FAULT_PARKED; /* on its way out */
 	reuse = old && old->mapcount == 1;
+	if (!reuse && !reclaim_charge(mm->world, 1))
+		return FAULT_PARKED;
 	if (!reuse && (anon_vma_prepare(vma) || frame_reserve(mm->world, 0, 1)))
 		return FAULT_OOM;
 	err = hw_of(mm)->protect(mm, range_of(addr, PAGE_SIZE), 0);
@@ -283,6 +299,8 @@ static enum fault_result handle_pte_fault(struct vm_area_struct *vma, struct vm_
 	struct pte_ref ref = pte_offset(mm, addr);
 	pte_t pte = ref.table ? pte_get(ref) : (pte_t){ 0 };
 
+	if (pte_swap(pte))
+		return do_swap_page(vma, vmf, addr, ref);
 	if (vmf->flags & FAULT_FLAG_WP)
 		return pte_wp(pte) ? do_wp_page(vma, vmf, addr, ref) : stale_wp(mm, addr);
 	if (!pte_none(pte))

@@ -6,9 +6,10 @@
 
 static const u8 allowed[NR_FRAME_STATES] = {
 	[FRAME_FREE] = 1 << FRAME_BUSY,
-	[FRAME_BUSY] = 1 << FRAME_RESIDENT | 1 << FRAME_FREE,
+	[FRAME_BUSY] = 1 << FRAME_RESIDENT | 1 << FRAME_STAGED | 1 << FRAME_FREE,
 	[FRAME_RESIDENT] = 1 << FRAME_BUSY | 1 << FRAME_PINNED | 1 << FRAME_FREE,
 	[FRAME_PINNED] = 1 << FRAME_RESIDENT | 1 << FRAME_FREE,
+	[FRAME_STAGED] = 1 << FRAME_BUSY | 1 << FRAME_FREE,
 };
 
 void frame_set_state(struct frame *frame, enum frame_state to)
@@ -171,6 +172,8 @@ struct frame *frame_alloc(struct mm_world *world, u32 nid)
 	frame->mapcount = 0;
 	frame->anon_vma = NULL;
 	frame->index = 0;
+	frame->flags = 0;
+	frame->slot = 0;
 	return frame;
 }
 
@@ -180,6 +183,8 @@ static void frame_free(struct mm_world *world, struct frame *frame)
 	struct section *section = section_of(world, frame);
 
 	BUG_ON(frame->mapcount);
+	reclaim_forget(world, frame);
+	swap_cache_del(world, frame);
 	frame_set_state(frame, FRAME_FREE);
 	frame->anon_vma = NULL;
 	frame->index = section->free_pfn;

@@ -11,23 +11,33 @@
 
 #include "base/base.h"
 #include "base/list.h"
+#include "policy/reclaim_ops.h"
 
 struct anon_vma;
 struct mm_world;
 
 /*
- *   FREE --alloc--> BUSY --first mapping--> RESIDENT <--mlock/munlock--> PINNED
- *    ^               |  ^                      |                           |
- *    |               |  '----- reclaim --------'                           |
- *    '---------------'------------- last reference dropped ----------------'
+ *   FREE --alloc--> BUSY --first mapping--> RESIDENT <--VM_LOCKED found / gone--> PINNED
+ *    ^               |  ^ <--isolate-- '---^   |                                    |
+ *    |               |  |       putback        |                                    |
+ *    |               |  '--move--> STAGED      |                                    |
+ *    |               |  <--rescue, write--'    |                                    |
+ *    '---------------'------------- last reference dropped -------------------------'
  * Invariant I11: a frame is in exactly one of them; frame_set_state() checks each step.
  */
 enum frame_state {
 	FRAME_FREE,     /* on its section's free list; every other field but pfn, nid is meaningless */
 	FRAME_BUSY,     /* somebody fills it or empties it; no policy may choose it */
 	FRAME_RESIDENT, /* mapped, in the policy's hands */
-	FRAME_PINNED,   /* mapped, never to be evicted */
+	FRAME_PINNED,   /* mapped, never to be evicted: a VM_LOCKED vma maps it */
+	FRAME_STAGED,   /* unmapped, whole in a staging area; its swap ptes find it by its slot */
 	NR_FRAME_STATES,
+};
+
+enum frame_flags {
+	FRAME_LISTED = 1 << 0,     /* the policy has it */
+	FRAME_PROBATION = 1 << 2,  /* the policy has named it a victim, and will hear what became of it */
+	FRAME_PREFETCHED = 1 << 1, /* brought ahead of need, and not known to have been used */
 };
 
 /*
@@ -35,13 +45,20 @@ enum frame_state {
  * Freed with the last one.
  */
 struct frame {
-	struct anon_vma *anon_vma; /* whose interval tree finds the vmas that map it (I7) */
-	u64 index;                 /* its page's vm_pgoff in those vmas; FREE: next free pfn */
+	union {
+		struct anon_vma *anon_vma;   /* whose interval tree finds the vmas that map it (I7) */
+		void *staged_in;             /* STAGED: the machine's name of the staging area */
+	};
+	u64 index;                 /* its page's vm_pgoff in those vmas; STAGED: place; FREE: next free pfn */
 	u32 refcount;
 	u32 mapcount;              /* ptes that map it (I5) */
 	u32 pfn;
 	u8 state;                  /* enum frame_state */
 	u8 nid;                    /* node */
+	u8 flags;                  /* enum frame_flags */
+	u32 slot;                  /* of the swap area: holds its bytes of some time ago; 0: none (I12) */
+	u32 born_ms;               /* when it came in, by the world's clock */
+	struct reclaim_node reclaim; /* the policy's */
 };
 
 #define FRAMES_PER_SECTION 1024u

@@ -48,10 +48,16 @@ struct hw_ops {
 	int (*protect)(struct mm_struct *mm, struct range r, unsigned int flags);
 	/* Wake the threads that wait for a fault in `r`; they retry. */
 	int (*wake)(struct mm_struct *mm, struct range r);
-	/* Bring the bytes of `nr_pages` present pages into dst, taking them out if `unmap`. */
-	int (*fetch)(struct mm_struct *mm, u64 addr, u64 nr_pages, void *dst);
-	/* Drop the pages of `r`; the next touch is a missing fault. */
-	int (*unmap)(struct mm_struct *mm, struct range r);
+	/*
+	 * Pages in staging; `stage` is what mm_stage() was told.
+	 * unstage: begin to move the page back to addr of mm, for a faulting thread that is woken then;
+	 * mm_unstaged() will tell.  Returns 0; -EXDEV: the stage is not mm's; -EOPNOTSUPP: not there.
+	 */
+	int (*unstage)(struct mm_struct *mm, u64 addr, void *stage, u32 index, u32 pfn);
+	/* Read it where it is.  Returns 0, or -EIO: it is gone. */
+	int (*peek)(void *stage, u32 index, void *page);
+	/* Nobody wants it any more: drop it some time, then mm_evicted(). */
+	void (*unstage_drop)(void *stage, u32 index, u32 pfn);
 };
 
 #endif /* UPAGER_HW_H */

@@ -9,9 +9,11 @@ static void zap_pte(struct mm_struct *mm, u64 addr, struct pte_ref ref, void *ar
 {
 	pte_t pte = pte_get(ref);
 
+	pte_set(mm, ref, (pte_t){ 0 });
 	if (pte_present(pte))
 		page_remove_rmap(mm->world, pfn_to_frame(mm->world, pte_pfn(pte)));
-	pte_set(mm, ref, (pte_t){ 0 });
+	else if (pte_swap(pte))
+		swap_free(mm->world, pte_to_swp_entry(pte));
 }
 
 void zap_page_range(struct mm_struct *mm, struct range r, struct mm_reserve *res)
@@ -59,7 +61,7 @@ static void copy_pte(struct mm_struct *mm, u64 addr, struct pte_ref ref, void *a
 
 	if (c->err)
 		return;
-	BUG_ON(!pte_wp(pte)); /* the caller's promise; else a write would go unseen (I9) */
+	BUG_ON(!pte_wp(pte) && !pte_swap(pte)); /* the caller's promise; else a write would go unseen (I9) */
 	to = pte_alloc(c->child, addr);
 	if (!to.table) {
 		c->err = -ENOMEM;
@@ -67,6 +69,8 @@ static void copy_pte(struct mm_struct *mm, u64 addr, struct pte_ref ref, void *a
 	}
 	if (pte_present(pte))
 		page_dup_rmap(pfn_to_frame(mm->world, pte_pfn(pte)));
+	else if (pte_swap(pte))
+		swap_duplicate(mm->world, pte_to_swp_entry(pte));
 	pte_set(c->child, to, pte);
 }
 
@@ -82,8 +86,12 @@ static void lazyfree_pte(struct mm_struct *mm, u64 addr, struct pte_ref ref, voi
 {
 	pte_t pte = pte_get(ref);
 
-	if (pte_present(pte))
+	if (pte_present(pte)) {
 		pte_set(mm, ref, pte_mklazyfree(pte));
+	} else if (pte_swap(pte)) {
+		pte_set(mm, ref, (pte_t){ 0 });
+		swap_free(mm->world, pte_to_swp_entry(pte));
+	}
 }
 
 void mark_lazyfree(struct mm_struct *mm, struct range r)
@@ -93,12 +101,29 @@ void mark_lazyfree(struct mm_struct *mm, struct range r)
 
 static void wp_pte(struct mm_struct *mm, u64 addr, struct pte_ref ref, void *arg)
 {
-	pte_set(mm, ref, pte_mkwp(pte_get(ref)));
+	pte_t pte = pte_get(ref);
+
+	if (!pte_swap(pte))
+		pte_set(mm, ref, pte_mkwp(pte));
 }
 
 void mm_mark_wp(struct mm_struct *mm, struct range r)
 {
 	pte_walk(mm, r, wp_pte, NULL, NULL);
+}
+
+static void munlock_pte(struct mm_struct *mm, u64 addr, struct pte_ref ref, void *arg)
+{
+	pte_t pte = pte_get(ref);
+
+	if (pte_present(pte))
+		reclaim_unpin(mm->world, pfn_to_frame(mm->world, pte_pfn(pte)));
+}
+
+void munlock_range(struct mm_struct *mm, struct range r)
+{
+	if (mm->world->reclaim.ops)
+		pte_walk(mm, r, munlock_pte, NULL, NULL);
 }
 
 int mm_adopt_page(struct mm_struct *mm, u64 addr, bool zero_page, bool wp)
@@ -126,6 +151,7 @@ int mm_adopt_page(struct mm_struct *mm, u64 addr, bool zero_page, bool wp)
 	frame = frame_alloc(mm->world, 0);
 	page_add_new_anon_rmap(frame, vma, addr);
 	pte_set(mm, ref, mk_pte(frame_to_pfn(frame), wp));
+	reclaim_insert(mm->world, frame, 0);
 	return 0;
 }
 
@@ -134,13 +160,17 @@ int mm_adopt_page(struct mm_struct *mm, u64 addr, bool zero_page, bool wp)
 static struct pte_info pte_info(const struct mm_struct *mm, pte_t pte)
 {
 	struct pte_info info = {
-		.state = pte_present(pte) ? PTE_PRESENT : pte_zero(pte) ? PTE_ZERO : PTE_NONE,
+		.state = pte_present(pte) ? PTE_PRESENT :
+			 pte_zero(pte)	  ? PTE_ZERO :
+			 pte_swap(pte)	  ? PTE_SWAP :
+					    PTE_NONE,
 		.wp = pte_wp(pte),
 		.lazyfree = pte_lazyfree(pte),
 	};
 
 	if (pte_present(pte)) {
 		info.pfn = pte_pfn(pte);
+		info.busy = pfn_to_frame(mm->world, pte_pfn(pte))->state == FRAME_BUSY;
 		info.mapcount = pfn_to_frame(mm->world, pte_pfn(pte))->mapcount;
 	}
 	return info;
@@ -175,7 +205,7 @@ int mm_for_each_writable_run(struct mm_struct *mm, struct range r,
 		pte_t pte;
 
 		addr = pte_next(mm, (struct range){ addr, r.end }, &pte);
-		if (addr < r.end && pte_wp(pte)) {
+		if (addr < r.end && (pte_wp(pte) || pte_swap(pte))) {
 			addr += PAGE_SIZE;
 			continue;
 		}

@@ -40,6 +40,9 @@ void mm_world_destroy(struct mm_world *w)
 	BUG_ON(w->nr_mms);
 	BUG_ON(w->files.node);
 	frame_table_fini(w);
+	mm_set_policy(w, NULL, NULL);
+	swap_info_fini(w);
+	mem_free(&w->bytes, w->swap_buf, w->swap_buf ? SWAP_BUF_BYTES : 0);
 	slab_fini(&w->vma_slab);
 	slab_fini(&w->avc_slab);
 	slab_fini(&w->anon_vma_slab);
@@ -60,6 +63,7 @@ void mm_world_stats(const struct mm_world *w, struct mm_world_stats *out)
 		.zero_total = w->zero_total,
 		.committed = w->vm_committed_as,
 		.committed_max = u64_max(w->committed_max, w->vm_committed_as),
+		.swapped = w->swap.nr_used,
 		.model_bytes = w->bytes,
 	};
 }

@@ -18,6 +18,7 @@
 #include "mm/mm_api.h"
 #include "mm/mm_query.h"
 #include "mm/pgtable.h"
+#include "mm/reclaim.h"
 #include "mm/reserve.h"
 #include "mm/rmap.h"
 #include "mm/vma.h"
@@ -49,6 +50,7 @@ struct mm_struct {
 	struct pgtable *pgd;
 	u64 pgtables_bytes;      /* tables below pgd and pgd itself */
 	u64 nr_anon_ptes;        /* rss: present ptes */
+	u64 nr_swap_ptes;        /* pages that are swapped out */
 	u64 nr_zero_ptes;        /* ptes that map the zero page; not part of rss, as in Linux */
 
 	/* in pages */
@@ -73,6 +75,10 @@ struct mm_world {
 	u64 bytes;               /* every heap byte of the model */
 	struct mm_struct init_mm; /* heads mmlist; holds no memory */
 	struct frame_table frames;
+	struct swap_info swap;
+	struct reclaim reclaim;
+	struct reclaim_stats reclaim_stats;
+	u8 *swap_buf;            /* for swap-in of several pages at once; NULL: none needed yet */
 	struct rb_root files;    /* struct vm_file by id and name */
 	struct slab vma_slab, avc_slab, anon_vma_slab, table_slab, mm_slab, plan_slab;
 	u64 zero_ptes, zero_total;
@@ -108,10 +114,19 @@ void zap_page_range(struct mm_struct *mm, struct range r, struct mm_reserve *res
 void move_page_tables(struct mm_struct *mm, u64 old, u64 new_addr, u64 len, struct mm_reserve *res);
 /* Tables that move_page_tables() can need beyond those that it frees on the way. */
 #define MOVE_TABLES 12
+/* munlock: the pages of r may be evicted again. */
+void munlock_range(struct mm_struct *mm, struct range r);
 /* Give the child the parent's ptes in r.  0 or -ENOMEM.  Pre: all write-protected. */
 int must_check copy_page_range(struct mm_struct *child, struct mm_struct *parent, struct range r);
 /* MADV_FREE. */
 void mark_lazyfree(struct mm_struct *mm, struct range r);
+
+/* swapin.c */
+/* A fault of a page that is out; the pte is a swap pte.  Source: do_swap_page. */
+enum fault_result do_swap_page(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr,
+			       struct pte_ref ref);
+/* fault.c: the machine refused, and nothing was done. */
+enum fault_result hw_refused(struct mm_struct *mm, u64 addr, int err);
 
 /* mmap.c */
 /*

@@ -20,6 +20,7 @@
 
 struct mm_struct;
 struct mm_world;
+struct backing_ops;
 struct mm_plan;
 struct vm_file;
 
@@ -42,6 +43,8 @@ enum overcommit_mode {
 
 struct mm_config {
 	const struct hw_ops *hw;  /* never NULL */
+	const struct backing_ops *backing; /* where swapped pages are; NULL: nothing will be swapped */
+	void *backing_arg;
 	u64 max_map_count;        /* sysctl vm.max_map_count */
 	u64 stack_guard_gap;      /* bytes; Linux's default is 256 pages */
 	u32 prefetch_max_pages;   /* fault-around window for sequential first touches; 0 or 1: off */
@@ -62,6 +65,7 @@ struct mm_world_stats {
 	u64 zero_total;    /* zero page mappings ever made */
 	u64 committed;     /* pages promised: private writable memory of all address spaces (VM_ACCOUNT) */
 	u64 committed_max; /* the most there were after a call */
+	u64 swapped;       /* slots in use, those of pages that came back among them */
 	u64 model_bytes;   /* heap bytes that the model holds: vmas, ptes, frames, rmap, tables */
 };
 void mm_world_stats(const struct mm_world *world, struct mm_world_stats *out);
@@ -168,6 +172,7 @@ struct pte_info {
 	enum pte_state state;
 	bool wp;        /* the machine holds it write-protected: the next write comes to us */
 	bool lazyfree;  /* MADV_FREE: the kernel may have dropped it */
+	bool busy;      /* on its way out: the machine may or may not have it */
 	u64 pfn;        /* the frame's number in the model; frames shared after fork have one */
 	u32 mapcount;
 };
@@ -198,7 +203,8 @@ enum fault_handler {
 	FH_DO_WP_PAGE_ZERO,         /* first write to the zero page: a new frame */
 	FH_DO_WP_PAGE_REUSE,        /* mapped once: lift the protection */
 	FH_DO_WP_PAGE_COPY,         /* shared after fork: a frame of its own */
-	FH_DO_SWAP_PAGE,
+	FH_DO_SWAP_PAGE,            /* from its slot */
+	FH_DO_SWAP_PAGE_SOFT,       /* from staging, moved */
 	FH_DO_READ_FAULT,
 	FH_DO_COW_FAULT,
 	FH_DO_SHARED_FAULT,

@@ -162,6 +162,8 @@ static void change_pages(struct mm_struct *mm, const struct vma_change *c, struc
 		zap_page_range(mm, r, res);
 	else if (c->kind == CHANGE_ADVICE && c->arg == MADV_FREE)
 		mark_lazyfree(mm, r);
+	else if (c->kind == CHANGE_LOCK && !(c->arg & VM_LOCKED))
+		munlock_range(mm, r);
 }
 
 /*
@@ -370,6 +372,8 @@ static void do_mlockall(struct mm_plan *plan)
 		if (flags != vma->vm_flags)
 			vma = vma_modify_flags(&plan->res, vma, vma->vm_start, vma->vm_end, flags);
 	}
+	if (!(plan->change.change.arg & VM_LOCKED))
+		munlock_range(mm, plan->change.range);
 }
 
 static void commit_mlockall(struct mm_plan *plan, u64 result)

@@ -83,6 +83,8 @@ void pte_set(struct mm_struct *mm, struct pte_ref ref, pte_t pte)
 		mm->hiwater_rss = u64_max(mm->hiwater_rss, mm->nr_anon_ptes);
 	}
 	mm->nr_anon_ptes -= pte_present(old);
+	mm->nr_swap_ptes += pte_swap(pte);
+	mm->nr_swap_ptes -= pte_swap(old);
 	if (unlikely(pte_zero(pte) != pte_zero(old))) {
 		s64 change = pte_zero(pte) ? 1 : -1;
 

@@ -11,6 +11,7 @@
 #define UPAGER_PGTABLE_H
 
 #include "base/base.h"
+#include "mm/swap.h"
 
 #define PTRS_PER_TABLE 512u
 #define PMD_SIZE       (PTRS_PER_TABLE * PAGE_SIZE) /* what one table of ptes spans */
@@ -26,6 +27,7 @@ typedef struct {
 #define _PTE_PRESENT  (1UL << 0) /* maps frame `pfn` */
 #define _PTE_ZERO     (1UL << 1) /* maps the zero page */
 #define _PTE_WP       (1UL << 2) /* the machine holds it write-protected for us */
+#define _PTE_SWAP     (1UL << 4) /* its bytes are in a swap slot */
 #define _PTE_LAZYFREE (1UL << 3) /* MADV_FREE: the kernel may have dropped it; only with PRESENT */
 #define PTE_PFN_SHIFT 12
 
@@ -42,6 +44,21 @@ static inline bool pte_present(pte_t pte)
 static inline bool pte_zero(pte_t pte)
 {
 	return pte.val & _PTE_ZERO;
+}
+
+static inline bool pte_swap(pte_t pte)
+{
+	return pte.val & _PTE_SWAP;
+}
+
+static inline swp_entry_t pte_to_swp_entry(pte_t pte)
+{
+	return (swp_entry_t){ (u32)(pte.val >> PTE_PFN_SHIFT) };
+}
+
+static inline pte_t swp_entry_to_pte(swp_entry_t entry)
+{
+	return (pte_t){ (u64)entry.val << PTE_PFN_SHIFT | _PTE_SWAP };
 }
 
 static inline bool pte_wp(pte_t pte)

@@ -232,7 +232,8 @@ void page_dup_rmap(struct frame *frame)
 void page_remove_rmap(struct mm_world *world, struct frame *frame)
 {
 	BUG_ON(!frame->mapcount);
-	frame->mapcount--;
+	if (--frame->mapcount)
+		reclaim_unpin(world, frame); /* whoever locked it may be gone: it is found out anew */
 	frame_put(world, frame);
 }
 

@@ -11,7 +11,7 @@
 
 /* Recounted from the vmas and ptes, to be compared with the mm's own. */
 struct recount {
-	u64 map_count, total_vm, data_vm, exec_vm, stack_vm, locked_vm, committed_vm, rss, zero;
+	u64 map_count, total_vm, data_vm, exec_vm, stack_vm, locked_vm, committed_vm, rss, zero, swap;
 };
 
 static void verify_vma_links(const struct vm_area_struct *vma, const struct vm_area_struct *prev)
@@ -84,13 +84,19 @@ static void verify_pte(const struct vm_area_struct *vma, u64 addr, pte_t pte)
 	struct walk_seen seen = { .vma = vma, .addr = addr };
 	const struct frame *frame;
 
+	if (pte_swap(pte)) {
+		if (!swap_slot(vma->vm_mm->world, pte_to_swp_entry(pte))->count)
+			BUG("I4: the swap pte at %" PRIx64 " names a free slot", addr);
+		return;
+	}
 	if (!pte_present(pte)) {
 		if (!pte_zero(pte) || pte_lazyfree(pte))
 			BUG("I4: pte %" PRIx64 " at %" PRIx64, pte.val, addr);
 		return;
 	}
 	frame = pfn_to_frame(vma->vm_mm->world, pte_pfn(pte));
-	if (frame->state != FRAME_RESIDENT && frame->state != FRAME_PINNED)
+	if (frame->state != FRAME_RESIDENT && frame->state != FRAME_PINNED &&
+	    (frame->state != FRAME_BUSY || frame->refcount != frame->mapcount + 1))
 		BUG("I4: pte at %" PRIx64 " maps frame %u in state %u", addr, frame->pfn,
 		    frame->state);
 	if (frame->mapcount > 1 && !pte_wp(pte))
@@ -137,6 +143,7 @@ static void verify_ptes(const struct mm_struct *mm, struct recount *c)
 		verify_pte(vma, r.start, pte);
 		c->rss += pte_present(pte);
 		c->zero += pte_zero(pte);
+		c->swap += pte_swap(pte);
 		r.start += PAGE_SIZE;
 	}
 }
@@ -173,6 +180,7 @@ void mm_verify(const struct mm_struct *mm)
 	SAME(committed_vm, mm->committed_vm);
 	SAME(rss, mm->nr_anon_ptes);
 	SAME(zero, mm->nr_zero_ptes);
+	SAME(swap, mm->nr_swap_ptes);
 	if (mm->pgtables_bytes != pgtable_count(mm) * PAGE_SIZE)
 		BUG("I2: pgtables_bytes");
 	if (!mm->mm_users || !mm->mm_count)
@@ -199,4 +207,5 @@ void mm_world_verify(const struct mm_world *world)
 		BUG("I2: vm_committed_as is %" PRIu64 ", recounted %" PRIu64,
 		    world->vm_committed_as, committed);
 	frame_table_verify(world);
+	swap_verify(world);
 }

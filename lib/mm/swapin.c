@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * swapin.c - a page comes back: by a fault, or ahead of one.
+ *
+ *      do_swap_page --+-- its frame is BUSY                --> wait
+ *                     +-- STAGED, by this mm alone         --> unstage: moved back, no copy (a soft fault)
+ *                     +-- STAGED, wanted by others as well --> a copy from where it is
+ *                     '-- else                             --> a copy from its slot
+ *
+ * A copy is a new frame of this mm's alone, also when the slot is shared after fork: the machine cannot map one
+ * new page into two address spaces.
+ * Linux counterpart: mm/memory.c (do_swap_page), mm/swap_state.c (swapin_readahead).
+ */
+#include "mm/mm.h"
+
+/* Room that prefetching leaves to faults, as a part of the budget. */
+#define PREFETCH_ROOM_SHIFT 7
+
+static u8 *swap_buf(struct mm_world *world)
+{
+	if (!world->swap_buf)
+		world->swap_buf = mem_zalloc(&world->bytes, SWAP_BUF_BYTES);
+	return world->swap_buf;
+}
+
+/* The pte names a new frame instead of the slot, which the frame may keep. */
+static void map_swapped_in(struct vm_area_struct *vma, u64 addr, struct pte_ref ref, unsigned int flags)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	struct mm_world *world = mm->world;
+	swp_entry_t entry = pte_to_swp_entry(pte_get(ref));
+	struct swap_slot *slot = swap_slot(world, entry);
+	struct frame *frame = frame_alloc(world, 0);
+
+	reclaim_refault(world, entry);
+	page_add_new_anon_rmap(frame, vma, addr);
+	pte_set(mm, ref, mk_pte(frame_to_pfn(frame), false));
+	world->reclaim_stats.swapped_in++;
+	if (slot->count == 1 && slot->pfn == PFN_NONE) {
+		swap_cache_add(world, frame, entry); /* the pte's count is the frame's now */
+		reclaim_insert(world, frame, flags | RECLAIM_REFAULT);
+		if (world->config.backing->is_tight(world->config.backing_arg))
+			swap_cache_del(world, frame);
+	} else {
+		swap_free(world, entry);
+		reclaim_insert(world, frame, flags);
+	}
+}
+
+/* Where the bytes are.  Returns 0, -EINPROGRESS or -EIO. */
+static int find_bytes(struct mm_world *world, const struct frame *cache, swp_entry_t entry,
+		      const void **page)
+{
+	u8 *buf;
+
+	if (!cache || cache->state != FRAME_STAGED)
+		return world->config.backing->read(world->config.backing_arg, entry.val, page);
+	buf = swap_buf(world);
+	if (!buf)
+		return -ENOMEM;
+	*page = buf;
+	return world->config.hw->peek(cache->staged_in, (u32)cache->index, buf);
+}
+
+static bool may_unstage(const struct vm_area_struct *vma, const struct frame *cache)
+{
+	/* Its one pte and the cache. */
+	return cache && cache->state == FRAME_STAGED &&
+	       swap_slot(vma->vm_mm->world, (swp_entry_t){ cache->slot })->count == 2 &&
+	       (vma->vm_flags & (VM_ACCESS_FLAGS | VM_LOCKED)) == (VM_READ | VM_WRITE);
+}
+
+enum fault_result do_swap_page(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr,
+			       struct pte_ref ref)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	struct mm_world *world = mm->world;
+	swp_entry_t entry = pte_to_swp_entry(pte_get(ref));
+	struct frame *cache = swap_cache_lookup(world, entry);
+	const void *page;
+	u64 done = 0;
+	int err;
+
+	if (cache && cache->state == FRAME_BUSY)
+		return FAULT_PARKED;
+	if (anon_vma_prepare(vma) || frame_reserve(world, 0, 1))
+		return FAULT_OOM;
+	if (may_unstage(vma, cache) && !world->config.hw->unstage(mm, addr, cache->staged_in,
+								 (u32)cache->index, cache->pfn)) {
+		frame_set_state(cache, FRAME_BUSY);
+		vmf->handler = FH_DO_SWAP_PAGE_SOFT;
+		vmf->nr_mapped = 1;
+		return FAULT_RESOLVED; /* the machine wakes the thread when it has moved the page */
+	}
+	if (!reclaim_charge(world, 1))
+		return FAULT_PARKED;
+	err = find_bytes(world, cache, entry, &page);
+	if (err == -EINPROGRESS)
+		return FAULT_PARKED;
+	if (err)
+		return err == -ENOMEM ? FAULT_OOM : FAULT_SIGBUS;
+	err = world->config.hw->map_copy(mm, addr, 1, page, 0, &done);
+	if (!done)
+		return hw_refused(mm, addr, err);
+	map_swapped_in(vma, addr, ref, vmf->flags & FAULT_FLAG_WRITE ? RECLAIM_WRITE : 0);
+	vmf->handler = FH_DO_SWAP_PAGE;
+	vmf->nr_mapped = 1;
+	return FAULT_RESOLVED;
+}
+
+void mm_unstaged(struct mm_world *world, u32 pfn, struct mm_struct *mm, u64 addr, int err)
+{
+	struct frame *frame = pfn_to_frame(world, pfn);
+	struct vm_area_struct *vma;
+	struct pte_ref ref;
+
+	BUG_ON(frame->state != FRAME_BUSY);
+	if (err) {
+		frame_set_state(frame, FRAME_STAGED);
+		return;
+	}
+	vma = vma_lookup(mm, addr);
+	ref = pte_offset(mm, addr);
+	BUG_ON(!vma || !ref.table || !pte_swap(pte_get(ref)) ||
+	       pte_to_swp_entry(pte_get(ref)).val != frame->slot);
+	frame->anon_vma = NULL;
+	page_add_new_anon_rmap(frame, vma, addr); /* the stage's reference is the pte's now */
+	pte_set(mm, ref, mk_pte(pfn, false));
+	swap_free(world, (swp_entry_t){ frame->slot });
+	world->reclaim_stats.rescued++;
+	world->reclaim_stats.prefetch_used += !!(frame->flags & FRAME_PREFETCHED);
+	frame->flags &= ~FRAME_PREFETCHED;
+	reclaim_putback(world, frame, RECLAIM_TOUCHED);
+}
+
+/* ---- ahead of need ---- */
+
+/* How many pages from addr on can come now; their bytes are in the buffer. */
+static u32 gather(struct vm_area_struct *vma, u64 addr, struct pte_ref ref, u32 max, u8 *buf, u32 *slot)
+{
+	struct mm_world *world = vma->vm_mm->world;
+	u32 nr;
+
+	for (nr = 0; nr < max; nr++) {
+		pte_t pte = ref.table->pte[ref.index + nr];
+		swp_entry_t entry = pte_to_swp_entry(pte);
+		int err;
+
+		if (!pte_swap(pte) || swap_cache_lookup(world, entry))
+			break;
+		err = world->config.backing->read_now(world->config.backing_arg, entry.val,
+						      buf + nr * PAGE_SIZE);
+		if (err == -EAGAIN)
+			*slot = entry.val;
+		if (err)
+			break;
+	}
+	return nr;
+}
+
+u32 mm_prefetch(struct mm_struct *mm, u64 addr, u32 nr, u32 *slot)
+{
+	struct mm_world *world = mm->world;
+	struct vm_area_struct *vma = vma_lookup(mm, addr);
+	u64 room = mm_room(world), keep = world->reclaim.budget >> PREFETCH_ROOM_SHIFT;
+	struct pte_ref ref = pte_offset(mm, addr);
+	u64 done = 0;
+
+	*slot = 0;
+	if (!vma || vma->vm_flags & (VM_UNMANAGED | VM_LOCKED) || !ref.table || !nr || room <= keep)
+		return 0;
+	nr = (u32)u64_min(u64_min(nr, SWAP_BUF_PAGES), room - keep);
+	nr = (u32)u64_min(nr, u64_min((vma->vm_end - addr) >> PAGE_SHIFT, PTRS_PER_TABLE - ref.index));
+	if (!swap_buf(world) || anon_vma_prepare(vma) || frame_reserve(world, 0, nr))
+		return 0;
+	nr = gather(vma, addr, ref, nr, world->swap_buf, slot);
+	if (!nr)
+		return 0;
+	(void)world->config.hw->map_copy(mm, addr, nr, world->swap_buf, 0, &done);
+	for (u32 i = 0; i < done; i++)
+		map_swapped_in(vma, addr + i * PAGE_SIZE, (struct pte_ref){ ref.table, ref.index + i },
+			       RECLAIM_PREFETCH);
+	world->reclaim_stats.prefetched += done;
+	return (u32)done;
+}
+
+void mm_prefetch_used(struct mm_struct *mm, u64 addr)
+{
+	struct mm_world *world = mm->world;
+	pte_t pte = pte_lookup(mm, addr);
+	struct frame *frame;
+
+	if (!pte_present(pte))
+		return;
+	frame = pfn_to_frame(world, pte_pfn(pte));
+	if (!(frame->flags & FRAME_PREFETCHED))
+		return;
+	frame->flags &= ~FRAME_PREFETCHED;
+	world->reclaim_stats.prefetch_used++;
+	if (frame->flags & FRAME_LISTED)
+		world->reclaim.ops->touch(world->reclaim.policy, &frame->reclaim);
+}
