@@ -86,7 +86,8 @@ void stub_queue(struct stub *stub, const struct stub_cmd *cmd);
  * only be read in the page that the program can write.
  *
  * Post: after the last result the eventfd is written.  It may also be written when all results were already
- * taken; a batch that grows while it is run is announced once.
+ * taken; a batch that grows while it is run is announced once.  Without anything new to publish, a stub
+ * that sleeps writes its tail again (no event): for when an event has come and results have not.
  */
 void stub_kick(struct stub *stub);
 /*

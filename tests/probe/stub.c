@@ -11,6 +11,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "stubbed.h"
@@ -189,6 +191,61 @@ PROBE(stub_race, "no wake-up is lost between us and a stub that spins or sleeps"
 	stubbed_end(&t);
 	t = stubbed_start(1, FEATURES_RUN, do_nothing);
 	race(&t, STUB_SPIN_DEFAULT, 3);
+	stubbed_end(&t);
+}
+
+/* Whether the stub comes to its next instruction within 100 ms: not when it sleeps. */
+static bool step(pid_t pid)
+{
+	EXPECT(!ptrace(PTRACE_SINGLESTEP, pid, 0, 0));
+	for (int i = 0; i < 1000; i++) {
+		pid_t got = waitpid(pid, NULL, WNOHANG | __WALL);
+
+		EXPECT(got >= 0);
+		if (got)
+			return true;
+		usleep(100);
+	}
+	return false;
+}
+
+/* Stop the stub, give it a command, let it do `steps` instructions, give it another.  False: it slept first. */
+static bool kick_after(struct stubbed *t, int steps, u64 *given)
+{
+	bool awake = true;
+
+	EXPECT(!ptrace(PTRACE_INTERRUPT, t->pid, 0, 0));
+	reap(t->pid);
+	queue_seeks(t, 1, given);
+	stub_kick(&t->stub);
+	while (awake && steps--)
+		awake = step(t->pid);
+	queue_seeks(t, 1, given);
+	stub_kick(&t->stub);
+	if (!awake)
+		reap(t->pid); /* the step ends */
+	EXPECT(!ptrace(PTRACE_CONT, t->pid, 0, 0));
+	return awake;
+}
+
+PROBE(stub_race_stepped, "a command given between any two instructions of the stub is carried out")
+{
+	struct stubbed t = stubbed_start(1, FEATURES_RUN, do_nothing);
+	u64 given = 0, taken = 0;
+	int steps = 0;
+
+	stub_set_spin(&t.stub, 1);
+	EXPECT(!ptrace(PTRACE_SEIZE, t.pid, 0, 0));
+	while (kick_after(&t, steps, &given)) {
+		while (taken < given)
+			if (!take_seeks(&t, STUB_RING, &taken))
+				stubbed_wait_event(&t);
+		steps++;
+	}
+	EXPECT(steps > 40); /* once around is about 50 instructions */
+	EXPECT(!ptrace(PTRACE_INTERRUPT, t.pid, 0, 0));
+	reap(t.pid);
+	EXPECT(!ptrace(PTRACE_DETACH, t.pid, 0, 0));
 	stubbed_end(&t);
 }
 
@@ -374,11 +431,13 @@ static void *scribble(void *arg)
 	u64 results = (u64)atomic_load(&lab->value[0]) + STUB_RESULTS, seed = 5;
 
 	while (!atomic_load(&lab->value[1])) {
-		volatile u64 *tail = (volatile u64 *)results;
+		volatile u64 *tail = (volatile u64 *)results, honest = *tail;
 
-		*tail += next_random(&seed, 3) ? next_random(&seed, 5) : (u64)next_random(&seed, 99) << 40;
+		*tail = honest + (next_random(&seed, 3) ? next_random(&seed, 5) : (u64)next_random(&seed, 99) << 40);
 		memset((void *)(results + STUB_RES), (int)next_random(&seed, 256), STUB_RING * 8);
 		memset((void *)(results + PAGE_SIZE), (int)next_random(&seed, 256), PAGE_SIZE);
+		usleep(next_random(&seed, 20));
+		*tail = honest + next_random(&seed, 5);
 		usleep(next_random(&seed, 20));
 	}
 	return NULL;
@@ -421,18 +480,16 @@ PROBE(stub_hostile, "whatever a program writes to the results, we take no more t
 		EXPECT(n <= max);
 		nr_taken += n;
 		EXPECT(nr_taken <= nr_given);
+		nap(&seed);
 	}
 	EXPECT(nr_taken > 0);
 	EXPECT_EQ(box.before, 0x1234);
 	EXPECT_EQ(box.after, 0x5678);
 	atomic_store(&t.s.lab->value[1], 1);
 	lab_await(t.s.lab, 2);
-	/* The stub counts in a register: with the next command the tail is right again. */
+	/* The stub counts in a register: woken, it writes the true tail again. */
 	for (int i = 0; i < 1000 && t.stub.seen != t.stub.head; i++) {
-		if (stub_room(&t.stub)) {
-			stub_queue(&t.stub, &(struct stub_cmd){.nr = SYS_getpid});
-			stub_kick(&t.stub);
-		}
+		stub_kick(&t.stub);
 		sleep_ms(1);
 		stub_collect(&t.stub, box.result, STUB_RING);
 	}

@@ -30,8 +30,12 @@ stub_code:
 	movq	.Lsecret(%rip), %r9
 	xorl	%r12d, %r12d
 
-/* All is done and said: look for a while, then sleep.  FUTEX_WAIT does not sleep if head has changed. */
+/*
+ * All is done and said: look for a while, then sleep.  FUTEX_WAIT does not sleep if head has changed.
+ * The tail is said again after each sleep, for a program may have written over it.
+ */
 .Lidle:
+	movq	%r12, STUB_TAIL(%rbp)
 	movq	STUB_SPIN(%rbx), %r15
 .Llook:
 	cmpq	%r12, STUB_HEAD(%rbx)
