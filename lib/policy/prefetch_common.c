@@ -93,14 +93,19 @@ struct stream *stream_advance(struct stream_table *table, const struct stream_li
 			      const struct prefetch_fault *fault, struct prefetch_run *run)
 {
 	struct stream *s = stream_find(table, fault->vpn);
+	u64 steps;
 
+	table->proven.nr = 0;
 	if (!s)
 		return NULL;
-	if (stream_steps(s, fault->vpn) > s->nr) {
+	steps = stream_steps(s, fault->vpn);
+	table->proven = (struct prefetch_run){ s->from + (u64)s->stride, s->stride,
+					       (u32)u64_min(steps - 1, s->nr) };
+	if (steps > s->nr && steps - s->nr - 1 <= s->window / 4 + 1) {
 		/* A window that was cut short proves nothing about a larger one. */
 		if (s->nr == s->window)
 			s->window = (u32)u64_min(2 * s->window, limits->max);
-	} else if (fault->soft) {
+	} else if (fault->soft && steps <= s->nr) {
 		/* It was in staging, so it could not be brought: nothing was lost. */
 		*run = (struct prefetch_run){ 0 };
 		return s;

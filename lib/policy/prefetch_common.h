@@ -70,12 +70,14 @@ struct stream {
 struct stream_table {
 	struct stream stream[NR_STREAMS];
 	u64 clock;
+	struct prefetch_run proven; /* what the last fault has shown to be used; nr == 0: nothing */
 };
 
 /*
  * A fault: when a stream expected it, advance that stream and say what to bring next.
- * At or after the end of its window: the window was used, the next is twice as large.  Inside of it: the
- * page was asked for and is not there (no room for it, or it has left again): the next is half as large.
+ * At the end of its window or a little later: the window was used, the next is twice as large.  Inside of
+ * it: the page was asked for and is not there (no room for it, or it has left again): half as large.  Much
+ * later: half as large too; else random faults that come somewhere ahead would feed a stream that is none.
  * VM_SEQ_READ: as large as may be, at once.
  * Return: the stream, with *run filled (run->nr may be 0); NULL: none expected it, *run is untouched.
  */

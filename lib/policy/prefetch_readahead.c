@@ -71,8 +71,10 @@ static u32 readahead_fault(void *prefetch, void *mm_state, const struct prefetch
 	struct readahead_mm *mm = mm_state;
 	s64 step;
 
-	if (fault->rand)
+	if (fault->rand) {
+		mm->streams.proven.nr = 0;
 		return 0;
+	}
 	if (stream_advance(&mm->streams, prefetch, fault, run))
 		return run->nr > 0;
 	step = fault->seq ? 1 : candidate_note(mm, fault->vpn);
@@ -89,6 +91,13 @@ static void readahead_waste(void *prefetch, void *mm_state, u64 vpn)
 	stream_waste(&mm->streams, prefetch, vpn);
 }
 
+static void readahead_proven(void *prefetch, void *mm_state, struct prefetch_run *run)
+{
+	const struct readahead_mm *mm = mm_state;
+
+	*run = mm->streams.proven;
+}
+
 const struct prefetch_ops prefetch_readahead = {
 	.name = "readahead",
 	.help = STREAM_HELP,
@@ -99,4 +108,5 @@ const struct prefetch_ops prefetch_readahead = {
 	.fault = readahead_fault,
 	.hit = prefetch_ignore,
 	.waste = readahead_waste,
+	.proven = readahead_proven,
 };

@@ -12,6 +12,7 @@
  *    and one of those that come at new places, which sees strides larger than that.
  *  - Leap counts hits to size its window; our hits do not fault.  A window grows when the fault after its end
  *    shows that it was used, and shrinks by waste (prefetch_common.h).
+ *  - Two steps of one page make a trend at once.
  *  - Without a trend Leap still brings the pages around; here nothing is brought, so random faults cost nothing.
  * madvise: SEQUENTIAL reads max pages ahead from the first fault on; RANDOM reads nothing.
  */
@@ -72,9 +73,13 @@ static s64 tracker_majority(const struct tracker *t, u32 nr)
 	return count > nr / 2 ? candidate : 0;
 }
 
-/* Leap's FindTrend. */
+/* Leap's FindTrend, but from page to page twice in a row is enough: chance hardly does that. */
 static s64 tracker_trend(const struct tracker *t)
 {
+	s64 latest = tracker_delta(t, 0);
+
+	if ((latest == 1 || latest == -1) && tracker_delta(t, 1) == latest)
+		return latest;
 	for (u32 nr = FIRST_VOTE; nr <= HISTORY; nr *= 2) {
 		s64 trend = tracker_majority(t, nr);
 
@@ -143,8 +148,10 @@ static u32 stride_fault(void *prefetch, void *mm_state, const struct prefetch_fa
 	struct stride_mm *mm = mm_state;
 	s64 trend;
 
-	if (fault->rand)
+	if (fault->rand) {
+		mm->streams.proven.nr = 0;
 		return 0;
+	}
 	if (stream_advance(&mm->streams, prefetch, fault, run))
 		return run->nr > 0;
 	trend = fault->seq ? 1 : stride_learn(mm, fault->vpn);
@@ -161,6 +168,13 @@ static void stride_waste(void *prefetch, void *mm_state, u64 vpn)
 	stream_waste(&mm->streams, prefetch, vpn);
 }
 
+static void stride_proven(void *prefetch, void *mm_state, struct prefetch_run *run)
+{
+	const struct stride_mm *mm = mm_state;
+
+	*run = mm->streams.proven;
+}
+
 const struct prefetch_ops prefetch_stride = {
 	.name = "stride",
 	.help = STREAM_HELP,
@@ -171,4 +185,5 @@ const struct prefetch_ops prefetch_stride = {
 	.fault = stride_fault,
 	.hit = prefetch_ignore,
 	.waste = stride_waste,
+	.proven = stride_proven,
 };
