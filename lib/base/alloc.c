@@ -24,6 +24,8 @@
 #endif
 
 #define CHUNK_HEADER_BYTES 64
+/* What malloc puts before each block: left to it, chunks follow each other without a hole of their size. */
+#define MALLOC_HEADER_BYTES 16
 
 struct chunk {
 	struct list_head list;
@@ -87,7 +89,8 @@ void slab_init(struct slab *slab, size_t object_bytes, u32 chunk_bytes, u64 *acc
 		.chunk_bytes = chunk_bytes,
 		.account = account,
 	};
-	slab->objects_per_chunk = (chunk_bytes - CHUNK_HEADER_BYTES) / slab->object_bytes;
+	slab->objects_per_chunk = (chunk_bytes - CHUNK_HEADER_BYTES - MALLOC_HEADER_BYTES) /
+				  slab->object_bytes;
 	BUG_ON(sizeof(struct chunk) > CHUNK_HEADER_BYTES);
 	BUG_ON(chunk_bytes & (chunk_bytes - 1));
 	BUG_ON(object_bytes < sizeof(void *) || slab->objects_per_chunk < 2);
@@ -98,7 +101,7 @@ void slab_init(struct slab *slab, size_t object_bytes, u32 chunk_bytes, u64 *acc
 static void chunk_free(struct slab *slab, struct chunk *c)
 {
 	list_del(&c->list);
-	unpoison(c, slab->chunk_bytes);
+	unpoison(c, slab->chunk_bytes - MALLOC_HEADER_BYTES);
 	*slab->account -= slab->chunk_bytes;
 	free(c);
 }
@@ -114,14 +117,17 @@ void slab_fini(struct slab *slab)
 
 static struct chunk *chunk_alloc(struct slab *slab)
 {
-	struct chunk *c = aligned_alloc(slab->chunk_bytes, slab->chunk_bytes);
+	u32 bytes = slab->chunk_bytes - MALLOC_HEADER_BYTES;
+	void *p;
+	struct chunk *c;
 
-	if (!c)
+	if (posix_memalign(&p, slab->chunk_bytes, bytes))
 		return NULL;
+	c = p;
 	c->free = NULL;
 	c->nr_used = 0;
 	c->nr_fresh = slab->objects_per_chunk;
-	poison((char *)c + CHUNK_HEADER_BYTES, slab->chunk_bytes - CHUNK_HEADER_BYTES);
+	poison((char *)c + CHUNK_HEADER_BYTES, bytes - CHUNK_HEADER_BYTES);
 	list_add(&c->list, &slab->partial);
 	slab->nr_empty++;
 	*slab->account += slab->chunk_bytes;
