@@ -36,7 +36,7 @@ static int dup_vma(struct mm_reserve *res, struct mm_struct *child, struct vm_ar
 	tmp->vm_mm = child;
 	if (!wipe)
 		anon_vma_fork(res, tmp, vma);
-	vma_link(child, tmp);
+	vma_link(res, child, tmp);
 	if (wipe || vma->vm_flags & VM_UNMANAGED)
 		return 0;
 	return copy_page_range(child, vma->vm_mm, vma_range(vma));

@@ -37,17 +37,6 @@ u64 mm_mmap_base(enum mm_layout_mode mode, u64 stack_limit, u64 stack_guard_gap)
 
 #define NOWHERE UINT64_MAX
 
-static const struct vm_area_struct *vma_of(const struct rb_node *rb)
-{
-	return rb ? container_of(rb, struct vm_area_struct, vm_rb) : NULL;
-}
-
-/* The free addresses right below the vma that a mapping may use. */
-static struct range gap_below(const struct vm_area_struct *vma)
-{
-	return (struct range){ vma->vm_prev ? vma->vm_prev->vm_end : 0, vm_start_gap(vma) };
-}
-
 static u64 fit(struct range gap, const struct vm_unmapped_area_info *info)
 {
 	gap = range_intersect(gap, (struct range){ info->low_limit, info->high_limit });
@@ -57,46 +46,50 @@ static u64 fit(struct range gap, const struct vm_unmapped_area_info *info)
 }
 
 /*
- * Of the gaps below the vmas of this subtree, the lowest that fits.  A subtree whose largest gap is too small
+ * Of the gaps of this subtree's leaves, the lowest that fits.  A subtree whose largest gap is too small
  * is left out whole; so is what lies outside of the limits.  Hence only a gap that a limit cuts can disappoint,
  * there are two of those, and the steps are O(log n).
  */
-static u64 lowest_fit(const struct vm_area_struct *vma, struct vm_unmapped_area_info *info)
+static u64 lowest_fit(const struct vma_leaf *leaf, struct vm_unmapped_area_info *info)
 {
 	u64 found = NOWHERE;
 
-	if (!vma || vma->rb_subtree_gap < info->length)
+	if (!leaf || leaf->subtree_gap < info->length)
 		return NOWHERE;
 	info->steps++;
-	if (vma->vm_start > info->low_limit)
-		found = lowest_fit(vma_of(vma->vm_rb.left), info);
-	if (found == NOWHERE)
-		found = fit(gap_below(vma), info);
-	if (found == NOWHERE && vma->vm_end < info->high_limit)
-		found = lowest_fit(vma_of(vma->vm_rb.right), info);
+	if (leaf->below > info->low_limit)
+		found = lowest_fit(leaf_of(leaf->rb.left), info);
+	if (leaf->gap >= info->length) {
+		for (u32 i = 0; i < leaf->nr && found == NOWHERE; i++)
+			found = fit(leaf_gap(leaf, i), info);
+	}
+	if (found == NOWHERE && leaf->end < info->high_limit)
+		found = lowest_fit(leaf_of(leaf->rb.right), info);
 	return found;
 }
 
-static u64 highest_fit(const struct vm_area_struct *vma, struct vm_unmapped_area_info *info)
+static u64 highest_fit(const struct vma_leaf *leaf, struct vm_unmapped_area_info *info)
 {
 	u64 found = NOWHERE;
 
-	if (!vma || vma->rb_subtree_gap < info->length)
+	if (!leaf || leaf->subtree_gap < info->length)
 		return NOWHERE;
 	info->steps++;
-	if (vma->vm_end < info->high_limit)
-		found = highest_fit(vma_of(vma->vm_rb.right), info);
-	if (found == NOWHERE)
-		found = fit(gap_below(vma), info);
-	if (found == NOWHERE && vma->vm_start > info->low_limit)
-		found = highest_fit(vma_of(vma->vm_rb.left), info);
+	if (leaf->end < info->high_limit)
+		found = highest_fit(leaf_of(leaf->rb.right), info);
+	if (leaf->gap >= info->length) {
+		for (u32 i = leaf->nr; i-- > 0 && found == NOWHERE;)
+			found = fit(leaf_gap(leaf, i), info);
+	}
+	if (found == NOWHERE && leaf->below > info->low_limit)
+		found = highest_fit(leaf_of(leaf->rb.left), info);
 	return found;
 }
 
 s64 vm_unmapped_area(const struct mm_struct *mm, struct vm_unmapped_area_info *info)
 {
-	const struct vm_area_struct *root = vma_of(mm->mm_rb.node);
-	const struct vm_area_struct *last = highest_vma(mm);
+	const struct vma_leaf *root = leaf_of(mm->mm_rb.node);
+	const struct vm_area_struct *last = vma_tree_last(mm);
 	struct range above = { last ? last->vm_end : 0, TASK_SIZE };
 	u64 found;
 

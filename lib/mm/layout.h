@@ -2,10 +2,10 @@
 /*
  * layout.h - where a new mapping goes when nobody says where: the search for a gap.
  *
- * Who calls it: mm_get_unmapped_area() (layout.c) and its unit test.  The tree of vmas knows in each node the
- * largest gap below any vma of its subtree, so both searches take O(log n) steps.
+ * Who calls it: mm_get_unmapped_area() (layout.c) and its unit test.  The tree of vmas knows the largest
+ * gap of each of its subtrees (vma_tree.h), so both searches take O(log n) steps.
  * Linux counterpart: vm_unmapped_area_info, vm_unmapped_area (mm/vma.c), arch/x86/kernel/sys_x86_64.c,
- * arch/x86/mm/mmap.c; the search is that of the red-black tree which Linux had up to 5.19.
+ * arch/x86/mm/mmap.c.
  */
 #ifndef UPAGER_LAYOUT_H
 #define UPAGER_LAYOUT_H
@@ -16,7 +16,7 @@ struct vm_unmapped_area_info {
 	bool topdown;              /* the highest place, else the lowest */
 	u64 length;                /* bytes, page aligned, not 0 */
 	u64 low_limit, high_limit; /* the mapping must lie in [low_limit, high_limit) */
-	u32 steps;                 /* out: vmas that were looked at */
+	u32 steps;                 /* out: leaves of vmas that were looked at */
 };
 
 /*

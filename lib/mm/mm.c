@@ -7,7 +7,7 @@
 #include "mm/plan.h"
 
 #define SMALL_CHUNK (8u << 10)
-#define TABLE_CHUNK (64u << 10)
+#define LARGE_CHUNK (64u << 10)
 
 struct mm_world *mm_world_create(const struct mm_config *config)
 {
@@ -25,9 +25,11 @@ struct mm_world *mm_world_create(const struct mm_config *config)
 	w->init_mm.mm_count = 1;
 	frame_table_init(&w->frames);
 	slab_init(&w->vma_slab, sizeof(struct vm_area_struct), SMALL_CHUNK, &w->bytes);
+	/* In small chunks the leaves' first lines would all fall into few sets of the cache. */
+	slab_init(&w->leaf_slab, sizeof(struct vma_leaf), LARGE_CHUNK, &w->bytes);
 	slab_init(&w->avc_slab, sizeof(struct anon_vma_chain), SMALL_CHUNK, &w->bytes);
 	slab_init(&w->anon_vma_slab, sizeof(struct anon_vma), SMALL_CHUNK, &w->bytes);
-	slab_init(&w->table_slab, sizeof(struct pgtable), TABLE_CHUNK, &w->bytes);
+	slab_init(&w->table_slab, sizeof(struct pgtable), LARGE_CHUNK, &w->bytes);
 	slab_init(&w->mm_slab, sizeof(struct mm_struct), SMALL_CHUNK, &w->bytes);
 	slab_init(&w->plan_slab, sizeof(struct mm_plan), SMALL_CHUNK, &w->bytes);
 	return w;
@@ -44,6 +46,7 @@ void mm_world_destroy(struct mm_world *w)
 	swap_info_fini(w);
 	mem_free(&w->bytes, w->swap_buf, w->swap_buf ? SWAP_BUF_BYTES : 0);
 	slab_fini(&w->vma_slab);
+	slab_fini(&w->leaf_slab);
 	slab_fini(&w->avc_slab);
 	slab_fini(&w->anon_vma_slab);
 	slab_fini(&w->table_slab);
@@ -148,7 +151,7 @@ static void exit_mmap(struct mm_struct *mm)
 		struct vm_area_struct *vma = mm->mmap;
 
 		unlink_anon_vmas(&res, vma);
-		vma_unlink(vma);
+		vma_unlink(&res, vma);
 		vma_free(&res, vma);
 		reserve_release(&res);
 	}

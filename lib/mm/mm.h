@@ -41,7 +41,7 @@ struct mm_struct {
 	u32 mm_count;            /* references to the struct */
 	struct list_head mmlist; /* on init_mm's, from publication to the last mm_users */
 
-	struct rb_root mm_rb;    /* vmas by address */
+	struct rb_root mm_rb;    /* of struct vma_leaf, by address */
 	struct vm_area_struct *mmap;       /* the lowest */
 	struct vm_area_struct *vmacache;   /* found last; NULL: none */
 	u32 map_count;
@@ -80,7 +80,7 @@ struct mm_world {
 	struct reclaim_stats reclaim_stats;
 	u8 *swap_buf;            /* for swap-in of several pages at once; NULL: none needed yet */
 	struct rb_root files;    /* struct vm_file by id and name */
-	struct slab vma_slab, avc_slab, anon_vma_slab, table_slab, mm_slab, plan_slab;
+	struct slab vma_slab, leaf_slab, avc_slab, anon_vma_slab, table_slab, mm_slab, plan_slab;
 	u64 zero_ptes, zero_total;
 	u64 vm_committed_as;     /* the sum of committed_vm, in pages */
 	u64 committed_max;

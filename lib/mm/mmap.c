@@ -65,7 +65,7 @@ void do_munmap(struct mm_reserve *res, struct mm_struct *mm, struct range r)
 	for (; vma && vma->vm_start < r.end; vma = next) {
 		next = vma->vm_next;
 		unlink_anon_vmas(res, vma);
-		vma_unlink(vma);
+		vma_unlink(res, vma);
 		vma_free(res, vma);
 	}
 }
@@ -86,7 +86,7 @@ struct vm_area_struct *mmap_region(struct mm_reserve *res, struct mm_struct *mm,
 	vma = vma_merge_new_range(res, &vmg);
 	if (!vma) {
 		vma = vma_new(res, r, vm_flags, pgoff, file);
-		vma_link(mm, vma);
+		vma_link(res, mm, vma);
 	}
 	return vma;
 }

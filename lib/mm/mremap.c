@@ -79,7 +79,7 @@ static void copy_vma(struct mm_reserve *res, struct vm_area_struct *src, u64 fro
 	new = vma_new(res, to, src->vm_flags, vmg.pgoff, src->vm_file);
 	new->anon_vma = src->anon_vma;
 	anon_vma_clone(res, new, src);
-	vma_link(mm, new);
+	vma_link(res, mm, new);
 }
 
 /* MREMAP_DONTUNMAP leaves the old vma, empty.  Source: dontunmap_complete. */

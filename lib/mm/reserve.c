@@ -20,6 +20,13 @@ int reserve_fill(struct mm_reserve *res, struct reserve_need need)
 			return -ENOMEM;
 		reserve_give_vma(res, vma);
 	}
+	while (res->nr_leaves < need.vmas) {
+		struct vma_leaf *leaf = slab_alloc(&w->leaf_slab);
+
+		if (!leaf)
+			return -ENOMEM;
+		reserve_give_leaf(res, leaf);
+	}
 	while (res->nr_avcs < need.avcs) {
 		struct anon_vma_chain *avc = slab_alloc(&w->avc_slab);
 
@@ -52,6 +59,8 @@ void reserve_release(struct mm_reserve *res)
 
 	while (res->nr_vmas)
 		slab_free(&w->vma_slab, reserve_take_vma(res));
+	while (res->nr_leaves)
+		slab_free(&w->leaf_slab, reserve_take_leaf(res));
 	while (res->nr_avcs)
 		slab_free(&w->avc_slab, reserve_take_avc(res));
 	while (res->nr_anon_vmas)
@@ -77,6 +86,24 @@ void reserve_give_vma(struct mm_reserve *res, struct vm_area_struct *vma)
 	vma->vm_next = res->vmas;
 	res->vmas = vma;
 	res->nr_vmas++;
+}
+
+struct vma_leaf *reserve_take_leaf(struct mm_reserve *res)
+{
+	struct vma_leaf *leaf = res->leaves;
+
+	BUG_ON(!leaf);
+	res->leaves = leaf_of(leaf->rb.right);
+	res->nr_leaves--;
+	return leaf;
+}
+
+void reserve_give_leaf(struct mm_reserve *res, struct vma_leaf *leaf)
+{
+	BUG_ON(leaf->nr);
+	leaf->rb.right = res->leaves ? &res->leaves->rb : NULL;
+	res->leaves = leaf;
+	res->nr_leaves++;
 }
 
 struct anon_vma_chain *reserve_take_avc(struct mm_reserve *res)

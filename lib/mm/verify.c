@@ -21,22 +21,6 @@ static void verify_vma_links(const struct vm_area_struct *vma, const struct vm_a
 		BUG("I1: vma %" PRIx64 "-%" PRIx64, vma->vm_start, vma->vm_end);
 	if (vma->vm_prev != prev || (prev && prev->vm_end > vma->vm_start))
 		BUG("I1: vma %" PRIx64 " out of order", vma->vm_start);
-	if (rb_prev(&vma->vm_rb) != (prev ? &prev->vm_rb : NULL))
-		BUG("I1: tree and list differ at %" PRIx64, vma->vm_start);
-}
-
-static void verify_gap(const struct vm_area_struct *vma)
-{
-	u64 gap = vma_gap_below(vma);
-	const struct rb_node *kids[2] = { vma->vm_rb.left, vma->vm_rb.right };
-
-	for (int i = 0; i < 2; i++) {
-		if (kids[i])
-			gap = u64_max(gap, container_of(kids[i], struct vm_area_struct, vm_rb)
-						   ->rb_subtree_gap);
-	}
-	if (gap != vma->rb_subtree_gap)
-		BUG("I1: gap cache of vma %" PRIx64, vma->vm_start);
 }
 
 /* The chain names each anon_vma once, stands in its tree with the vma's range, and has the vma's own. */
@@ -160,16 +144,14 @@ void mm_verify(const struct mm_struct *mm)
 	const struct vm_area_struct *vma, *prev = NULL;
 	struct recount c = { 0 };
 
-	if (rb_check(&mm->mm_rb) < 0)
-		BUG("I1: the vma tree is out of balance");
 	for (vma = mm->mmap; vma; prev = vma, vma = vma->vm_next) {
 		if (vma->vm_mm != mm)
 			BUG("I1: vma %" PRIx64 " of another mm", vma->vm_start);
 		verify_vma_links(vma, prev);
-		verify_gap(vma);
 		verify_chain(vma);
 		recount_vma(&c, vma);
 	}
+	vma_tree_verify(mm);
 	verify_ptes(mm, &c);
 	SAME(map_count, mm->map_count);
 	SAME(total_vm, mm->total_vm);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vma.c - the tree of vmas, and the four changes that keep it, rmap and counters consistent: link,
- * unlink, set_range, set_flags.  Splitting and merging stand on them, in vma_merge.c.
+ * vma.c - finding a vma, and the four changes that keep tree, rmap and counters consistent: link, unlink,
+ * set_range, set_flags.  Splitting and merging stand on them, in vma_merge.c.
  */
 #include "mm/vma.h"
 
@@ -24,11 +24,6 @@ int vm_get_page_prot(u64 vm_flags)
 	return protection_map[vm_flags & (VM_READ | VM_WRITE | VM_EXEC | VM_SHARED)];
 }
 
-static struct vm_area_struct *vma_of(const struct rb_node *rb)
-{
-	return container_of(rb, struct vm_area_struct, vm_rb);
-}
-
 u64 vm_start_gap(const struct vm_area_struct *vma)
 {
 	u64 gap = vma->vm_flags & VM_GROWSDOWN ? vma->vm_mm->world->config.stack_guard_gap : 0;
@@ -36,71 +31,23 @@ u64 vm_start_gap(const struct vm_area_struct *vma)
 	return vma->vm_start > gap ? vma->vm_start - gap : 0;
 }
 
-u64 vma_gap_below(const struct vm_area_struct *vma)
-{
-	return range_len((struct range){ vma->vm_prev ? vma->vm_prev->vm_end : 0,
-					 vm_start_gap(vma) });
-}
-
-static void update_gap(struct rb_node *rb)
-{
-	struct vm_area_struct *vma = vma_of(rb);
-	u64 gap = vma_gap_below(vma);
-
-	if (rb->left)
-		gap = u64_max(gap, vma_of(rb->left)->rb_subtree_gap);
-	if (rb->right)
-		gap = u64_max(gap, vma_of(rb->right)->rb_subtree_gap);
-	vma->rb_subtree_gap = gap;
-}
-
-/* The gaps on both sides of the vma changed. */
-static void gaps_changed(struct vm_area_struct *vma)
-{
-	rb_propagate(&vma->vm_rb, update_gap);
-	if (vma->vm_next)
-		rb_propagate(&vma->vm_next->vm_rb, update_gap);
-}
-
 struct vm_area_struct *find_vma(struct mm_struct *mm, u64 addr)
 {
 	struct vm_area_struct *found = mm->vmacache;
-	struct rb_node *rb = mm->mm_rb.node;
 
 	if (found && addr >= found->vm_start && addr < found->vm_end)
 		return found;
-	found = NULL;
-	while (rb) {
-		struct vm_area_struct *vma = vma_of(rb);
-
-		if (vma->vm_end <= addr) {
-			rb = rb->right;
-			continue;
-		}
-		found = vma;
-		if (vma->vm_start <= addr)
-			break;
-		rb = rb->left;
-	}
+	found = vma_tree_find(mm, addr);
 	if (found)
 		mm->vmacache = found;
 	return found;
-}
-
-struct vm_area_struct *highest_vma(const struct mm_struct *mm)
-{
-	struct rb_node *rb = mm->mm_rb.node;
-
-	while (rb && rb->right)
-		rb = rb->right;
-	return rb ? vma_of(rb) : NULL;
 }
 
 struct vm_area_struct *find_vma_prev(struct mm_struct *mm, u64 addr, struct vm_area_struct **prev)
 {
 	struct vm_area_struct *vma = find_vma(mm, addr);
 
-	*prev = vma ? vma->vm_prev : highest_vma(mm);
+	*prev = vma ? vma->vm_prev : vma_tree_last(mm);
 	return vma;
 }
 
@@ -118,24 +65,12 @@ struct vm_area_struct *vma_lookup(struct mm_struct *mm, u64 addr)
 	return vma && vma->vm_start <= addr ? vma : NULL;
 }
 
-void vma_link(struct mm_struct *mm, struct vm_area_struct *vma)
+void vma_link(struct mm_reserve *res, struct mm_struct *mm, struct vm_area_struct *vma)
 {
-	struct rb_node **link = &mm->mm_rb.node;
-	struct rb_node *parent = NULL;
-	struct vm_area_struct *prev = NULL, *next = NULL;
+	struct vm_area_struct *prev, *next = find_vma_prev(mm, vma->vm_start, &prev);
 
-	while (*link) {
-		parent = *link;
-		if (vma->vm_start < vma_of(parent)->vm_start) {
-			next = vma_of(parent);
-			link = &parent->left;
-		} else {
-			prev = vma_of(parent);
-			link = &parent->right;
-		}
-	}
 	BUG_ON(vma->vm_start >= vma->vm_end || vma->vm_end > TASK_SIZE);
-	BUG_ON((prev && prev->vm_end > vma->vm_start) || (next && next->vm_start < vma->vm_end));
+	BUG_ON(next && next->vm_start < vma->vm_end);
 	vma->vm_mm = mm;
 	vma->vm_prev = prev;
 	vma->vm_next = next;
@@ -145,14 +80,12 @@ void vma_link(struct mm_struct *mm, struct vm_area_struct *vma)
 		mm->mmap = vma;
 	if (next)
 		next->vm_prev = vma;
-	rb_insert(&mm->mm_rb, &vma->vm_rb, parent, link, update_gap);
-	if (next)
-		rb_propagate(&next->vm_rb, update_gap);
+	vma_tree_insert(res, vma);
 	mm->map_count++;
 	vm_stat_account(mm, vma->vm_flags, vma_pages(vma));
 }
 
-void vma_unlink(struct vm_area_struct *vma)
+void vma_unlink(struct mm_reserve *res, struct vm_area_struct *vma)
 {
 	struct mm_struct *mm = vma->vm_mm;
 
@@ -162,20 +95,18 @@ void vma_unlink(struct vm_area_struct *vma)
 		mm->mmap = vma->vm_next;
 	if (vma->vm_next)
 		vma->vm_next->vm_prev = vma->vm_prev;
-	rb_erase(&mm->mm_rb, &vma->vm_rb, update_gap);
-	if (vma->vm_next)
-		rb_propagate(&vma->vm_next->vm_rb, update_gap);
+	vma_tree_erase(res, vma);
 	if (mm->vmacache == vma)
 		mm->vmacache = NULL;
 	mm->map_count--;
 	vm_stat_account(mm, vma->vm_flags, -(s64)vma_pages(vma));
 }
 
-int insert_vm_struct(struct mm_struct *mm, struct vm_area_struct *vma)
+int insert_vm_struct(struct mm_reserve *res, struct mm_struct *mm, struct vm_area_struct *vma)
 {
 	if (find_vma_intersection(mm, vma->vm_start, vma->vm_end))
 		return -ENOMEM;
-	vma_link(mm, vma);
+	vma_link(res, mm, vma);
 	return 0;
 }
 
@@ -191,7 +122,7 @@ void vma_set_range(struct vm_area_struct *vma, u64 start, u64 end, u64 pgoff)
 	vma->vm_end = end;
 	vma->vm_pgoff = pgoff;
 	anon_vma_interval_tree_post_update_vma(vma);
-	gaps_changed(vma);
+	vma_tree_update(vma);
 	vm_stat_account(vma->vm_mm, vma->vm_flags, more_pages);
 }
 
@@ -203,7 +134,7 @@ void vma_set_flags(struct vm_area_struct *vma, u64 vm_flags)
 	vma->vm_flags = vm_flags;
 	vm_stat_account(vma->vm_mm, vma->vm_flags, vma_pages(vma));
 	if (guard_gap_changes)
-		gaps_changed(vma);
+		vma_tree_update(vma);
 }
 
 struct vm_area_struct *vma_new(struct mm_reserve *res, struct range r, u64 vm_flags, u64 pgoff,
@@ -243,6 +174,6 @@ struct vm_area_struct *vma_split(struct mm_reserve *res, struct vm_area_struct *
 	new->anon_vma = vma->anon_vma;
 	vma_set_range(vma, vma->vm_start, addr, vma->vm_pgoff);
 	anon_vma_clone(res, new, vma);
-	vma_link(vma->vm_mm, new);
+	vma_link(res, vma->vm_mm, new);
 	return new;
 }

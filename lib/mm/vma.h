@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vma.h - vm_area_struct, the tree of them, and how they split and merge.
+ * vma.h - vm_area_struct, and how they are found, split and merged.
  *
  * Who calls it: every plan's commit (mmap.c, mprotect.c …), the fault path (find_vma).
  * All changes go through vma_link, vma_unlink, vma_set_range and vma_set_flags, which keep the tree, the
  * reverse map and the mm's counters (I2) equal to the vmas at each step.  What must allocate takes from
  * a mm_reserve filled beforehand, so nothing here can fail.
- * Linux counterpart: mm/vma.c, with the red-black tree and gap cache it had before the maple tree.
+ * Linux counterpart: mm/vma.c; the tree is in vma_tree.h.
  */
 #ifndef UPAGER_VMA_H
 #define UPAGER_VMA_H
 
 #include "base/list.h"
-#include "base/rbtree.h"
 #include "mm/vm_flags.h"
+#include "mm/vma_tree.h"
 
 struct anon_vma;
 struct mm_reserve;
@@ -21,22 +21,21 @@ struct mm_struct;
 struct vm_file;
 
 /*
- * A run of pages with the same attributes.  Owned by its mm.  The first 64 bytes are what a walk of the
- * tree reads.  I1: not empty, page aligned, below TASK_SIZE, sorted and disjoint.
+ * A run of pages with the same attributes.  Owned by its mm.  The first 64 bytes are what a fault
+ * reads.  I1: not empty, page aligned, below TASK_SIZE, sorted and disjoint.
  */
 struct vm_area_struct {
 	u64 vm_start;
 	u64 vm_end; /* one past */
-	struct rb_node vm_rb;
-	u64 rb_subtree_gap; /* largest usable gap, in bytes, below any vma of the subtree */
-	struct vm_area_struct *vm_prev;
-	struct vm_area_struct *vm_next;
-
 	struct mm_struct *vm_mm;
 	u64 vm_flags;
 	u64 vm_pgoff;           /* pages; for anonymous memory the address it was first faulted at */
 	struct vm_file *vm_file; /* a reference; NULL: anonymous */
 	struct anon_vma *anon_vma; /* where its new pages go; NULL: none yet */
+	struct vma_leaf *leaf;     /* its place in the tree of vm_mm; NULL: not there */
+
+	struct vm_area_struct *vm_prev;
+	struct vm_area_struct *vm_next;
 	struct list_head anon_vma_chain; /* of anon_vma_chain.same_vma */
 } __attribute__((aligned(64)));
 
@@ -71,10 +70,6 @@ int vm_get_page_prot(u64 vm_flags);
  * Source: vm_start_gap.
  */
 u64 vm_start_gap(const struct vm_area_struct *vma);
-/* The usable bytes right below the vma, down to the previous one.  Source: vma_compute_gap. */
-u64 vma_gap_below(const struct vm_area_struct *vma);
-/* The last one; NULL: there is none. */
-struct vm_area_struct *highest_vma(const struct mm_struct *mm);
 
 /* The first vma with vm_end > addr; NULL: none.  O(log n), O(1) for the one found last. */
 struct vm_area_struct *find_vma(struct mm_struct *mm, u64 addr);
@@ -85,11 +80,15 @@ struct vm_area_struct *find_vma_intersection(struct mm_struct *mm, u64 start, u6
 /* The vma that contains addr. */
 struct vm_area_struct *vma_lookup(struct mm_struct *mm, u64 addr);
 
-/* Put the vma into its mm's tree, or take it out.  Pre for link: no overlap. */
-void vma_link(struct mm_struct *mm, struct vm_area_struct *vma);
-void vma_unlink(struct vm_area_struct *vma);
+/*
+ * Put the vma into its mm's tree, or take it out.  Pre for link: no overlap, and the vma is of this reserve,
+ * in which each vma brings the leaf that it may need.
+ */
+void vma_link(struct mm_reserve *res, struct mm_struct *mm, struct vm_area_struct *vma);
+void vma_unlink(struct mm_reserve *res, struct vm_area_struct *vma);
 /* Link after checking for overlap.  Return: 0, or -ENOMEM as Linux says for "in the way". */
-int must_check insert_vm_struct(struct mm_struct *mm, struct vm_area_struct *vma);
+int must_check insert_vm_struct(struct mm_reserve *res, struct mm_struct *mm,
+				struct vm_area_struct *vma);
 /* Pre: the new range overlaps no neighbour. */
 void vma_set_range(struct vm_area_struct *vma, u64 start, u64 end, u64 pgoff);
 void vma_set_flags(struct vm_area_struct *vma, u64 vm_flags);

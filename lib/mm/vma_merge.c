@@ -71,7 +71,7 @@ static bool can_vma_merge_right(const struct vma_merge *vmg, bool left)
 static void vma_remove(struct mm_reserve *res, struct vm_area_struct *vma)
 {
 	unlink_anon_vmas(res, vma);
-	vma_unlink(vma);
+	vma_unlink(res, vma);
 	vma_free(res, vma);
 }
 

@@ -61,12 +61,26 @@ static void break_vma_list(struct mm_struct *mm)
 
 static void break_gap(struct mm_struct *mm)
 {
-	first(mm)->rb_subtree_gap += P;
+	first(mm)->leaf->subtree_gap += P;
 }
 
 static void break_tree_colour(struct mm_struct *mm)
 {
 	mm->mm_rb.node->parent_color ^= 1;
+}
+
+static void break_leaf_copy(struct mm_struct *mm)
+{
+	first(mm)->leaf->start_gap[1] -= P;
+}
+
+static void break_leaf_order(struct mm_struct *mm)
+{
+	struct vma_leaf *leaf = first(mm)->leaf;
+	struct vm_area_struct *vma = leaf->vma[0];
+
+	leaf->vma[0] = leaf->vma[1];
+	leaf->vma[1] = vma;
 }
 
 static void break_total_vm(struct mm_struct *mm)
@@ -159,6 +173,8 @@ static const struct damage {
 	{ break_vma_list, "I1" },
 	{ break_gap, "I1" },
 	{ break_tree_colour, "I1" },
+	{ break_leaf_copy, "I1" },
+	{ break_leaf_order, "I1" },
 	{ break_total_vm, "I2" },
 	{ break_data_vm, "I2" },
 	{ break_rss, "I2" },

@@ -74,9 +74,9 @@ static void test_insert_vm_struct_overlap_is_enomem(void **state)
 	reserve_init(&res, mm->world);
 	assert_int_equal(reserve_fill(&res, (struct reserve_need){ .vmas = 1 }), 0);
 	vma = vma_new(&res, range_of(BASE + 2 * P, 2 * P), VM_READ, 2, NULL);
-	assert_int_equal(insert_vm_struct(mm, vma), -ENOMEM);
+	assert_int_equal(insert_vm_struct(&res, mm, vma), -ENOMEM);
 	vma->vm_start += P;
-	assert_int_equal(insert_vm_struct(mm, vma), 0);
+	assert_int_equal(insert_vm_struct(&res, mm, vma), 0);
 	mm_verify(mm);
 	assert_int_equal(mm_map_count(mm), 3);
 	reserve_release(&res);
@@ -150,6 +150,81 @@ static void test_counters_each_kind_counts_in_its_own(void **state)
 	fake_mm_destroy(mm);
 }
 
+/* ---- the tree ---- */
+
+#define NR_PAGES 400
+
+/* What find_vma must say, by the list. */
+static const struct vm_area_struct *first_above(const struct mm_struct *mm, u64 addr)
+{
+	const struct vm_area_struct *vma = mm->mmap;
+
+	while (vma && vma->vm_end <= addr)
+		vma = vma->vm_next;
+	return vma;
+}
+
+/* Short mappings come, go, split and merge at random: leaves are cut, emptied and joined. */
+static void test_find_vma_in_random_worlds_equals_a_walk_of_the_list(void **state)
+{
+	struct mm_struct *mm = fake_mm();
+	u64 seed = 11, most = 0;
+
+	for (int i = 0; i < 4000; i++) {
+		u64 page = next_random(&seed, NR_PAGES), pages = 1 + next_random(&seed, 3);
+		bool shrink = i / 500 % 2;
+
+		if (next_random(&seed, 4) < (shrink ? 3 : 1))
+			do_unmap(mm, BASE + page * P, 3 * pages);
+		else
+			do_mmap(mm, BASE + page * P, pages, next_random(&seed, 2) ? RW : PROT_READ);
+		for (page = 0; page < NR_PAGES + 12; page++) {
+			struct vm_area_struct *prev;
+			const struct vm_area_struct *vma =
+				find_vma_prev(mm, BASE + page * P, &prev);
+
+			assert_ptr_equal(vma, first_above(mm, BASE + page * P));
+			if (vma)
+				assert_ptr_equal(prev, vma->vm_prev);
+			else
+				assert_true(!prev || !prev->vm_next);
+		}
+		most = u64_max(most, mm_map_count(mm));
+	}
+	assert_true(most > 6 * VMAS_PER_LEAF);
+	fake_mm_destroy(mm);
+	print_message("seed 11, at most %lu vmas\n", most);
+}
+
+enum order { UP, DOWN, RANDOM, NR_ORDERS };
+
+/* 0 … n-1, so that i -> place is one to one. */
+static u64 place(enum order order, u64 i, u64 n)
+{
+	return order == UP ? i : order == DOWN ? n - 1 - i : i * 40503 % n;
+}
+
+/* |a|.|a|.|a|. …  made in some order; then most of them go, in another. */
+static void test_vma_tree_leaves_are_three_quarters_or_a_quarter_full(void **state)
+{
+	enum { N = 1 << 10 };
+	static const u64 at_most[NR_ORDERS] = { N / 12 + 1, N / 12 + 1, N / 4 };
+
+	for (int order = UP; order < NR_ORDERS; order++) {
+		struct mm_struct *mm = fake_mm();
+		const struct slab *leaves = &mm->world->leaf_slab;
+
+		for (u64 i = 0; i < N; i++)
+			do_mmap(mm, BASE + 2 * P * place(order, i, N), 1, RW);
+		assert_in_range(leaves->nr_used, N / VMAS_PER_LEAF, at_most[order]);
+		for (u64 i = 0; i < N / 16 * 15; i++)
+			do_unmap(mm, BASE + 2 * P * place(RANDOM, i, N), 1);
+		assert_int_equal(mm_map_count(mm), N / 16);
+		assert_in_range(leaves->nr_used, N / 16 / VMAS_PER_LEAF, N / 16 / 4);
+		fake_mm_destroy(mm);
+	}
+}
+
 static void test_vm_get_page_prot_all_sixteen(void **state)
 {
 	for (u64 f = 0; f < 16; f++) {
@@ -216,6 +291,8 @@ int main(void)
 		cmocka_unit_test(test_insert_vm_struct_overlap_is_enomem),
 		cmocka_unit_test(test_vma_split_touched_vma_both_halves_in_rmap),
 		cmocka_unit_test(test_counters_each_kind_counts_in_its_own),
+		cmocka_unit_test(test_find_vma_in_random_worlds_equals_a_walk_of_the_list),
+		cmocka_unit_test(test_vma_tree_leaves_are_three_quarters_or_a_quarter_full),
 		cmocka_unit_test(test_vm_get_page_prot_all_sixteen),
 		cmocka_unit_test(test_mm_put_last_user_drops_content_not_struct),
 		cmocka_unit_test(
