@@ -236,6 +236,16 @@ bool swap_store_matches(const struct swap_store *store, u32 slot, const u64 hash
 	return e && e->state != EMPTY && e->hash[0] == hash[0] && e->hash[1] == hash[1];
 }
 
+bool swap_store_hash(const struct swap_store *store, u32 slot, u64 hash[2])
+{
+	const struct entry *e = entry_lookup(store, slot);
+
+	if (!e || e->state == EMPTY)
+		return false;
+	memcpy(hash, e->hash, sizeof(e->hash));
+	return true;
+}
+
 void swap_store_drop(struct swap_store *store, u32 slot)
 {
 	struct entry *e = entry_held(store, slot);

@@ -76,6 +76,8 @@ int must_check swap_store_get(struct swap_store *store, u32 slot, void *page, vo
 int must_check swap_store_get_now(struct swap_store *store, u32 slot, void *page);
 /* Does `slot` hold bytes with this hash? */
 bool swap_store_matches(const struct swap_store *store, u32 slot, const u64 hash[2]);
+/* The hash of what `slot` holds.  Returns false when it is empty: hash is not touched then. */
+bool swap_store_hash(const struct swap_store *store, u32 slot, u64 hash[2]);
 /* Forget the slot's bytes.  Also while its I/O is in flight: the completion is then only cleaned up. */
 void swap_store_drop(struct swap_store *store, u32 slot);
 
