@@ -21,9 +21,9 @@
 #include "policy/queue.h"
 
 struct clock {
-	u64 capacity;
+	struct policy policy;
 	u8 ref_max;
-	struct queue all, ahead;
+	struct queue all; /* the hand is at its oldest end */
 };
 
 static void *clock_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err, size_t len)
@@ -34,13 +34,11 @@ static void *clock_init(const struct policy_param *params, u32 nr_params, u64 ca
 
 	if (policy_params_read(params, nr_params, values, ARRAY_SIZE(values), err, len))
 		return NULL;
-	p = policy_zalloc(sizeof(*p), err, len);
+	p = policy_new(sizeof(*p), capacity, err, len);
 	if (!p)
 		return NULL;
-	p->capacity = capacity;
 	p->ref_max = (u8)((1U << bits) - 1);
 	queue_init(&p->all, 0);
-	ahead_init(&p->ahead);
 	return p;
 }
 
@@ -49,37 +47,30 @@ static void clock_fini(void *policy)
 	policy_free(policy, sizeof(struct clock));
 }
 
-static int clock_resize(void *policy, u64 capacity)
-{
-	struct clock *p = policy;
-
-	p->capacity = capacity;
-	return 0;
-}
-
 static void clock_insert(void *policy, struct reclaim_node *node, u64 key, unsigned int flags)
 {
 	struct clock *p = policy;
 
-	queue_add_newest(flags & RECLAIM_PREFETCH ? &p->ahead : &p->all, node);
+	if (flags & RECLAIM_PREFETCH)
+		ahead_insert(&p->policy, node);
+	else
+		queue_add_newest(&p->all, node);
 }
 
 static void clock_touch(void *policy, struct reclaim_node *node)
 {
 	struct clock *p = policy;
 
-	if (ahead_holds(node)) {
-		queue_del(&p->ahead, node);
+	if (ahead_take(&p->policy, node))
 		queue_add_newest(&p->all, node);
-	} else if (node->ref < p->ref_max) {
+	else if (node->ref < p->ref_max)
 		node->ref++;
-	}
 }
 
 static struct reclaim_node *clock_victim(void *policy)
 {
 	struct clock *p = policy;
-	struct reclaim_node *node = ahead_victim(&p->ahead, p->capacity, p->all.nr);
+	struct reclaim_node *node = ahead_victim(&p->policy, p->all.nr);
 
 	if (node)
 		return node;
@@ -95,23 +86,16 @@ static void clock_putback(void *policy, struct reclaim_node *node, enum reclaim_
 {
 	struct clock *p = policy;
 
-	node->ref = why == RECLAIM_TOUCHED && !ahead_holds(node);
+	node->ref = why == RECLAIM_TOUCHED && !ahead_held(node);
 	queue_add_newest(&p->all, node);
-}
-
-static void clock_evicted(void *policy, struct reclaim_node *node, u64 key)
-{
 }
 
 static void clock_forget(void *policy, struct reclaim_node *node)
 {
 	struct clock *p = policy;
 
-	queue_del(ahead_holds(node) ? &p->ahead : &p->all, node);
-}
-
-static void clock_forget_key(void *policy, u64 key)
-{
+	if (!ahead_take(&p->policy, node))
+		queue_del(&p->all, node);
 }
 
 const struct reclaim_ops clock_ops = {
@@ -119,12 +103,12 @@ const struct reclaim_ops clock_ops = {
 	.help = "bits=N (1): size of a page's use counter",
 	.init = clock_init,
 	.fini = clock_fini,
-	.resize = clock_resize,
+	.resize = policy_resize,
 	.insert = clock_insert,
 	.touch = clock_touch,
 	.victim = clock_victim,
 	.putback = clock_putback,
-	.evicted = clock_evicted,
+	.evicted = policy_no_ghost,
 	.forget = clock_forget,
-	.forget_key = clock_forget_key,
+	.forget_key = policy_no_ghost_key,
 };

@@ -12,8 +12,8 @@
 #include "policy/queue.h"
 
 struct fifo {
-	u64 capacity;
-	struct queue all, ahead;
+	struct policy policy;
+	struct queue all;
 };
 
 static void *fifo_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err, size_t len)
@@ -22,12 +22,9 @@ static void *fifo_init(const struct policy_param *params, u32 nr_params, u64 cap
 
 	if (policy_params_read(params, nr_params, NULL, 0, err, len))
 		return NULL;
-	p = policy_zalloc(sizeof(*p), err, len);
-	if (!p)
-		return NULL;
-	p->capacity = capacity;
-	queue_init(&p->all, 0);
-	ahead_init(&p->ahead);
+	p = policy_new(sizeof(*p), capacity, err, len);
+	if (p)
+		queue_init(&p->all, 0);
 	return p;
 }
 
@@ -36,35 +33,28 @@ static void fifo_fini(void *policy)
 	policy_free(policy, sizeof(struct fifo));
 }
 
-static int fifo_resize(void *policy, u64 capacity)
-{
-	struct fifo *p = policy;
-
-	p->capacity = capacity;
-	return 0;
-}
-
 static void fifo_insert(void *policy, struct reclaim_node *node, u64 key, unsigned int flags)
 {
 	struct fifo *p = policy;
 
-	queue_add_newest(flags & RECLAIM_PREFETCH ? &p->ahead : &p->all, node);
+	if (flags & RECLAIM_PREFETCH)
+		ahead_insert(&p->policy, node);
+	else
+		queue_add_newest(&p->all, node);
 }
 
 static void fifo_touch(void *policy, struct reclaim_node *node)
 {
 	struct fifo *p = policy;
 
-	if (ahead_holds(node)) {
-		queue_del(&p->ahead, node);
+	if (ahead_take(&p->policy, node))
 		queue_add_newest(&p->all, node);
-	}
 }
 
 static struct reclaim_node *fifo_victim(void *policy)
 {
 	struct fifo *p = policy;
-	struct reclaim_node *node = ahead_victim(&p->ahead, p->capacity, p->all.nr);
+	struct reclaim_node *node = ahead_victim(&p->policy, p->all.nr);
 
 	return node ? node : queue_take_oldest(&p->all);
 }
@@ -76,19 +66,12 @@ static void fifo_putback(void *policy, struct reclaim_node *node, enum reclaim_p
 	queue_add_newest(&p->all, node);
 }
 
-static void fifo_evicted(void *policy, struct reclaim_node *node, u64 key)
-{
-}
-
 static void fifo_forget(void *policy, struct reclaim_node *node)
 {
 	struct fifo *p = policy;
 
-	queue_del(ahead_holds(node) ? &p->ahead : &p->all, node);
-}
-
-static void fifo_forget_key(void *policy, u64 key)
-{
+	if (!ahead_take(&p->policy, node))
+		queue_del(&p->all, node);
 }
 
 const struct reclaim_ops fifo_ops = {
@@ -96,12 +79,12 @@ const struct reclaim_ops fifo_ops = {
 	.help = "",
 	.init = fifo_init,
 	.fini = fifo_fini,
-	.resize = fifo_resize,
+	.resize = policy_resize,
 	.insert = fifo_insert,
 	.touch = fifo_touch,
 	.victim = fifo_victim,
 	.putback = fifo_putback,
-	.evicted = fifo_evicted,
+	.evicted = policy_no_ghost,
 	.forget = fifo_forget,
-	.forget_key = fifo_forget_key,
+	.forget_key = policy_no_ghost_key,
 };

@@ -125,6 +125,22 @@ void ghost_del(struct ghost_table *t, struct ghost_list *l, struct ghost *g)
 	slab_free(&t->slab, g);
 }
 
+bool ghost_forget(struct ghost_table *t, struct ghost_list *l, u64 key)
+{
+	struct ghost *g = ghost_find(t, key);
+
+	if (!g || g->id != l->id)
+		return false;
+	ghost_del(t, l, g);
+	return true;
+}
+
+struct ghost *ghost_push(struct ghost_table *t, struct ghost_list *l, u64 key, u64 max)
+{
+	ghost_trim(t, l, max - 1);
+	return ghost_add(t, l, key);
+}
+
 void ghost_trim(struct ghost_table *t, struct ghost_list *l, u64 max)
 {
 	while (l->nr > max)

@@ -52,6 +52,10 @@ struct ghost *ghost_find(const struct ghost_table *t, u64 key);
 struct ghost *ghost_add(struct ghost_table *t, struct ghost_list *l, u64 key);
 /* Pre: g is on l. */
 void ghost_del(struct ghost_table *t, struct ghost_list *l, struct ghost *g);
+/* Forget `key` if it is on l.  Return: whether it was. */
+bool ghost_forget(struct ghost_table *t, struct ghost_list *l, u64 key);
+/* ghost_add(), forgetting the oldest of l so that at most max (not 0) are on it. */
+struct ghost *ghost_push(struct ghost_table *t, struct ghost_list *l, u64 key, u64 max);
 /* Forget the oldest of l until at most max are left. */
 void ghost_trim(struct ghost_table *t, struct ghost_list *l, u64 max);
 

@@ -5,6 +5,7 @@
 
 #include "policy/reclaim_ops.h"
 
-extern const struct reclaim_ops fifo_ops, clock_ops, s3fifo_ops;
+extern const struct reclaim_ops fifo_ops, random_ops, clock_ops, lru2_ops, twoq_ops, arc_ops, lirs_ops, s3fifo_ops,
+	sieve_ops, mru_ops, sfifo_ops;
 
 #endif /* UPAGER_POLICY_POLICIES_H */

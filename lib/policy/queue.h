@@ -67,26 +67,52 @@ static inline void queue_renew(struct queue *q, struct reclaim_node *node)
 }
 
 /*
- * Pages that were brought ahead of need and not yet asked for wait here, the same for every policy: they
- * leave before all others once they are more than 1/16 of the capacity.  Until then they are given time to
- * be used, because a use that is not a touch cannot be seen.  The first touch makes an ordinary page of one.
+ * What every policy begins with.  Pages that were brought ahead of need and not yet asked for wait in `ahead`,
+ * the same for every policy: they leave before all others once they are more than 1/16 of the capacity.  Until
+ * then they are given time to be used, because a use that is not a touch cannot be seen.  The first touch
+ * makes an ordinary page of one.
  */
+struct policy {
+	u64 capacity; /* pages, at least 1 */
+	struct queue ahead;
+};
 #define QUEUE_AHEAD 255
 
-static inline void ahead_init(struct queue *ahead)
+/*
+ * A zeroed instance of `bytes`, whose first member is its struct policy, for init().  NULL: no memory, which
+ * is said in err[0..len).  Freed with policy_free().
+ */
+void *policy_new(size_t bytes, u64 capacity, char *err, size_t len);
+
+static inline void ahead_insert(struct policy *p, struct reclaim_node *node)
 {
-	queue_init(ahead, QUEUE_AHEAD);
+	queue_add_newest(&p->ahead, node);
 }
 
-static inline bool ahead_holds(const struct reclaim_node *node)
+/* True: it waits there, or did when it became a victim. */
+static inline bool ahead_held(const struct reclaim_node *node)
 {
 	return node->where == QUEUE_AHEAD;
 }
 
-/* The next victim if it is one of these, taken out, else NULL.  `others`: pages in the policy's own lists. */
-static inline struct reclaim_node *ahead_victim(struct queue *ahead, u64 capacity, u64 others)
+/* Take it out if it waits there; false: it is an ordinary page, and nothing is done. */
+static inline bool ahead_take(struct policy *p, struct reclaim_node *node)
 {
-	return ahead->nr > capacity / 16 || !others ? queue_take_oldest(ahead) : NULL;
+	if (!ahead_held(node))
+		return false;
+	queue_del(&p->ahead, node);
+	return true;
 }
+
+/* The next victim if it is one of these, taken out, else NULL.  `others`: pages in the policy's own lists. */
+static inline struct reclaim_node *ahead_victim(struct policy *p, u64 others)
+{
+	return p->ahead.nr > p->capacity / 16 || !others ? queue_take_oldest(&p->ahead) : NULL;
+}
+
+/* reclaim_ops.resize, evicted and forget_key of policies that have nothing to do then. */
+int policy_resize(void *policy, u64 capacity);
+void policy_no_ghost(void *policy, struct reclaim_node *node, u64 key);
+void policy_no_ghost_key(void *policy, u64 key);
 
 #endif /* UPAGER_POLICY_QUEUE_H */

@@ -7,7 +7,8 @@
 #include "policy/reclaim_ops.h"
 
 const struct reclaim_ops *const reclaim_policies[] = {
-	&fifo_ops, &clock_ops, &s3fifo_ops,
+	&fifo_ops, &random_ops, &clock_ops, &lru2_ops, &twoq_ops, &arc_ops, &lirs_ops, &s3fifo_ops,
+	&sieve_ops, &mru_ops, &sfifo_ops,
 	NULL,
 };
 const struct prefetch_ops *const prefetchers[] = {

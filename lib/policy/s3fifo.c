@@ -16,6 +16,8 @@
  * Source: Yang, Zhang, Qiu, Yue, Rashmi, "FIFO queues are all you need for cache eviction", SOSP 2023,
  * algorithm 1.  It looks the key up before it makes room, here room is made ahead of need.
  */
+#include <errno.h>
+
 #include "policy/ghost.h"
 #include "policy/param.h"
 #include "policy/policies.h"
@@ -24,56 +26,65 @@
 enum { SMALL, MAIN };
 
 struct s3fifo {
-	u64 capacity;
+	struct policy policy;
 	u64 small_ratio, ghost_ratio; /* millionths of the capacity */
 	u64 promote, ref_max;
-	struct queue small, main, ahead;
+	struct queue small, main;
 	struct ghost_table table;
 	struct ghost_list ghosts;
 };
 
 static struct queue *queue_of(struct s3fifo *p, const struct reclaim_node *node)
 {
-	return ahead_holds(node) ? &p->ahead : node->where == MAIN ? &p->main : &p->small;
+	return node->where == MAIN ? &p->main : &p->small;
 }
 
-static u64 ghost_max(const struct s3fifo *p)
+static u64 ghost_max(const struct s3fifo *p, u64 capacity)
 {
-	return u64_max(policy_ratio_of(p->ghost_ratio, p->capacity), 1);
+	return u64_max(policy_ratio_of(p->ghost_ratio, capacity), 1);
+}
+
+static int s3fifo_params(struct s3fifo *p, const struct policy_param *params, u32 nr_params, char *err, size_t len)
+{
+	const struct policy_value values[] = {
+		{ "small", POLICY_RATIO, &p->small_ratio, 0, POLICY_RATIO_ONE },
+		{ "ghost", POLICY_RATIO, &p->ghost_ratio, 0, 10 * POLICY_RATIO_ONE },
+		{ "promote", POLICY_NUMBER, &p->promote, 1, 255 },
+		{ "max", POLICY_NUMBER, &p->ref_max, 1, 255 },
+	};
+	int ret;
+
+	p->small_ratio = POLICY_RATIO_ONE / 10;
+	p->ghost_ratio = POLICY_RATIO_ONE / 10 * 9;
+	p->promote = 2;
+	p->ref_max = 3;
+	ret = policy_params_read(params, nr_params, values, ARRAY_SIZE(values), err, len);
+	if (!ret && p->promote > p->ref_max) {
+		snprintf(err, len, "promote=%lu: more than max=%lu", p->promote, p->ref_max);
+		ret = -EINVAL;
+	}
+	return ret;
 }
 
 static void *s3fifo_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err, size_t len)
 {
-	struct s3fifo init = { .capacity = capacity, .small_ratio = POLICY_RATIO_ONE / 10,
-			       .ghost_ratio = POLICY_RATIO_ONE / 10 * 9, .promote = 2, .ref_max = 3 };
-	const struct policy_value values[] = {
-		{ "small", POLICY_RATIO, &init.small_ratio, 0, POLICY_RATIO_ONE },
-		{ "ghost", POLICY_RATIO, &init.ghost_ratio, 0, 10 * POLICY_RATIO_ONE },
-		{ "promote", POLICY_NUMBER, &init.promote, 1, 255 },
-		{ "max", POLICY_NUMBER, &init.ref_max, 1, 255 },
-	};
-	struct s3fifo *p;
+	struct s3fifo *p = policy_new(sizeof(*p), capacity, err, len);
 
-	if (policy_params_read(params, nr_params, values, ARRAY_SIZE(values), err, len))
-		return NULL;
-	if (init.promote > init.ref_max) {
-		snprintf(err, len, "promote=%lu: more than max=%lu", init.promote, init.ref_max);
-		return NULL;
-	}
-	p = policy_zalloc(sizeof(*p), err, len);
 	if (!p)
 		return NULL;
-	*p = init;
-	if (ghost_table_init(&p->table, ghost_max(p))) {
-		policy_free(p, sizeof(*p));
+	if (s3fifo_params(p, params, nr_params, err, len))
+		goto free;
+	if (ghost_table_init(&p->table, ghost_max(p, capacity))) {
 		snprintf(err, len, "no memory");
-		return NULL;
+		goto free;
 	}
 	queue_init(&p->small, SMALL);
 	queue_init(&p->main, MAIN);
-	ahead_init(&p->ahead);
 	ghost_list_init(&p->ghosts, 0);
 	return p;
+free:
+	policy_free(p, sizeof(*p));
+	return NULL;
 }
 
 static void s3fifo_fini(void *policy)
@@ -87,48 +98,41 @@ static void s3fifo_fini(void *policy)
 static int s3fifo_resize(void *policy, u64 capacity)
 {
 	struct s3fifo *p = policy;
-	u64 old = p->capacity;
-	int ret;
+	int ret = ghost_table_resize(&p->table, ghost_max(p, capacity));
 
-	p->capacity = capacity;
-	ret = ghost_table_resize(&p->table, ghost_max(p));
 	if (ret)
-		p->capacity = old;
-	else
-		ghost_trim(&p->table, &p->ghosts, ghost_max(p));
-	return ret;
+		return ret;
+	p->policy.capacity = capacity;
+	ghost_trim(&p->table, &p->ghosts, ghost_max(p, capacity));
+	return 0;
 }
 
 static void s3fifo_forget_key(void *policy, u64 key)
 {
 	struct s3fifo *p = policy;
-	struct ghost *g = ghost_find(&p->table, key);
 
-	if (g)
-		ghost_del(&p->table, &p->ghosts, g);
+	ghost_forget(&p->table, &p->ghosts, key);
 }
 
 static void s3fifo_insert(void *policy, struct reclaim_node *node, u64 key, unsigned int flags)
 {
 	struct s3fifo *p = policy;
-	struct ghost *g = ghost_find(&p->table, key);
-	struct queue *q = g ? &p->main : &p->small;
+	bool was_ghost = ghost_forget(&p->table, &p->ghosts, key);
 
-	if (g)
-		ghost_del(&p->table, &p->ghosts, g);
-	queue_add_newest(flags & RECLAIM_PREFETCH ? &p->ahead : q, node);
+	if (flags & RECLAIM_PREFETCH)
+		ahead_insert(&p->policy, node);
+	else
+		queue_add_newest(was_ghost ? &p->main : &p->small, node);
 }
 
 static void s3fifo_touch(void *policy, struct reclaim_node *node)
 {
 	struct s3fifo *p = policy;
 
-	if (ahead_holds(node)) {
-		queue_del(&p->ahead, node);
+	if (ahead_take(&p->policy, node))
 		queue_add_newest(&p->small, node);
-	} else if (node->ref < p->ref_max) {
+	else if (node->ref < p->ref_max)
 		node->ref++;
-	}
 }
 
 /* EVICTS of the paper: uses have been counted, so those that earned it move on. */
@@ -158,13 +162,13 @@ static struct reclaim_node *victim_of_main(struct s3fifo *p)
 static struct reclaim_node *s3fifo_victim(void *policy)
 {
 	struct s3fifo *p = policy;
-	struct reclaim_node *node = ahead_victim(&p->ahead, p->capacity, p->small.nr + p->main.nr);
+	struct reclaim_node *node = ahead_victim(&p->policy, p->small.nr + p->main.nr);
 
-	if (!node && p->small.nr >= u64_max(policy_ratio_of(p->small_ratio, p->capacity), 1))
+	if (!node && p->small.nr >= u64_max(policy_ratio_of(p->small_ratio, p->policy.capacity), 1))
 		node = victim_of_small(p);
 	if (!node)
 		node = victim_of_main(p);
-	/* Main may be empty while small is below its share: a cache that was just made smaller or emptied. */
+	/* Main may be empty while small is below its share: much was freed, or is on probation. */
 	return node ? node : victim_of_small(p);
 }
 
@@ -172,7 +176,7 @@ static void s3fifo_putback(void *policy, struct reclaim_node *node, enum reclaim
 {
 	struct s3fifo *p = policy;
 
-	if (ahead_holds(node)) {
+	if (ahead_held(node)) {
 		queue_add_newest(&p->small, node);
 	} else if (why == RECLAIM_REFUSED) {
 		node->ref = 0;
@@ -187,15 +191,16 @@ static void s3fifo_evicted(void *policy, struct reclaim_node *node, u64 key)
 {
 	struct s3fifo *p = policy;
 
-	if (node->where == MAIN)
-		return;
-	ghost_trim(&p->table, &p->ghosts, ghost_max(p) - 1);
-	ghost_add(&p->table, &p->ghosts, key);
+	if (node->where != MAIN)
+		ghost_push(&p->table, &p->ghosts, key, ghost_max(p, p->policy.capacity));
 }
 
 static void s3fifo_forget(void *policy, struct reclaim_node *node)
 {
-	queue_del(queue_of(policy, node), node);
+	struct s3fifo *p = policy;
+
+	if (!ahead_take(&p->policy, node))
+		queue_del(queue_of(p, node), node);
 }
 
 const struct reclaim_ops s3fifo_ops = {
