@@ -49,7 +49,7 @@ check_pure()
 	nm --defined-only "$libs/libupager_$1.a" "$libs/libupager_base.a" 2>/dev/null |
 		awk 'NF == 3 { print $3 }' | sort -u >"$defined"
 	bad=$(nm -u "$libs/libupager_$1.a" | awk 'NF == 2 { print $2 }' | sort -u |
-		comm -23 - "$defined" | grep -vxE "$pure")
+		comm -23 - "$defined" | grep -vxE "$pure${2:+|$2}")
 	rm -f "$defined"
 	[ -z "$bad" ] || fail "lib/$1 must be pure, but uses: $(echo "$bad" | tr '\n' ' ')"
 }
@@ -61,5 +61,6 @@ check_includes sys 'base|sys'
 check_includes swap 'base|sys|swap'
 [ ! -d "$root/lib/sim" ] || check_includes sim 'base|policy|mm|sim'
 check_headers
+check_pure policy 'fopen|fgets|ferror' # the recorded prefetcher's file
 check_pure mm
 [ "$failed" -eq 0 ] && echo "ok layers"

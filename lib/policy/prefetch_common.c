@@ -34,6 +34,14 @@ void prefetch_ignore(void *prefetch, void *mm, u64 vpn)
 {
 }
 
+bool prefetch_run_has(const struct prefetch_run *run, u64 vpn)
+{
+	s64 distance = (s64)(vpn - run->vpn);
+
+	return run->nr && !(distance % run->stride) && distance / run->stride >= 0 &&
+	       distance / run->stride < run->nr;
+}
+
 u32 prefetch_fit(const struct prefetch_fault *fault, u64 from, s64 stride, u32 nr)
 {
 	u64 room = stride > 0 ? (fault->vma_end - 1 - from) / (u64)stride :

@@ -33,6 +33,9 @@ extern const struct prefetch_ops prefetch_recorded;
 /* hit() or waste() of a prefetcher that does not want to know. */
 void prefetch_ignore(void *prefetch, void *mm, u64 vpn);
 
+/* Is the page one of the run's? */
+bool prefetch_run_has(const struct prefetch_run *run, u64 vpn);
+
 /*
  * How many of the nr pages from + stride, from + 2 * stride, … lie in the fault's vma, and at most
  * fault->max.  Pre: stride is not 0; from lies in the vma.

@@ -47,9 +47,10 @@ struct prefetch_ops {
 	void (*waste)(void *prefetch, void *mm, u64 vpn);
 	/*
 	 * Which pages of an earlier answer the last fault() has shown to be used: their use does not fault, but
-	 * a stream that goes on behind them went through them.  *run; nr == 0: none.  NULL: it never knows.
+	 * a stream that goes on behind them went through them.  Fills run[0..return), as fault().  NULL: it
+	 * never knows.
 	 */
-	void (*proven)(void *prefetch, void *mm, struct prefetch_run *run);
+	u32 (*proven)(void *prefetch, void *mm, struct prefetch_run *run);
 };
 
 extern const struct prefetch_ops *const prefetchers[];

@@ -91,11 +91,12 @@ static void readahead_waste(void *prefetch, void *mm_state, u64 vpn)
 	stream_waste(&mm->streams, prefetch, vpn);
 }
 
-static void readahead_proven(void *prefetch, void *mm_state, struct prefetch_run *run)
+static u32 readahead_proven(void *prefetch, void *mm_state, struct prefetch_run *run)
 {
 	const struct readahead_mm *mm = mm_state;
 
 	*run = mm->streams.proven;
+	return run->nr > 0;
 }
 
 const struct prefetch_ops prefetch_readahead = {

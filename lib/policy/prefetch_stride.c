@@ -168,11 +168,12 @@ static void stride_waste(void *prefetch, void *mm_state, u64 vpn)
 	stream_waste(&mm->streams, prefetch, vpn);
 }
 
-static void stride_proven(void *prefetch, void *mm_state, struct prefetch_run *run)
+static u32 stride_proven(void *prefetch, void *mm_state, struct prefetch_run *run)
 {
 	const struct stride_mm *mm = mm_state;
 
 	*run = mm->streams.proven;
+	return run->nr > 0;
 }
 
 const struct prefetch_ops prefetch_stride = {

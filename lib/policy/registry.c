@@ -16,6 +16,7 @@ const struct prefetch_ops *const prefetchers[] = {
 	&prefetch_cluster,
 	&prefetch_readahead,
 	&prefetch_stride,
+	&prefetch_recorded,
 	NULL,
 };
 

@@ -88,15 +88,17 @@ static u32 machine_bring_run(struct machine *m, u64 fault_vpn, const struct pref
 
 static void machine_note_proven(struct machine *m)
 {
-	struct prefetch_run run = { 0 };
+	struct prefetch_run run[PREFETCH_MAX_RUNS];
+	u32 nr_runs = m->ops->proven ? m->ops->proven(m->prefetch, m->mm, run) : 0;
 
-	if (m->ops->proven)
-		m->ops->proven(m->prefetch, m->mm, &run);
-	for (u32 i = 0; i < run.nr; i++) {
-		u64 vpn = run.vpn + (u64)(run.stride * i) - VMA_START;
+	assert_in_range(nr_runs, 0, PREFETCH_MAX_RUNS);
+	for (u32 r = 0; r < nr_runs; r++) {
+		u64 vpn = run[r].vpn - VMA_START;
 
-		assert_in_range(vpn, 0, m->setup->nr_pages - 1);
-		m->page[vpn].guess = false;
+		for (u32 i = 0; i < run[r].nr; i++, vpn += (u64)run[r].stride) {
+			assert_in_range(vpn, 0, m->setup->nr_pages - 1);
+			m->page[vpn].guess = false;
+		}
 	}
 }
 
