@@ -26,6 +26,7 @@ void frame_table_init(struct frame_table *table)
 		table->node[i].nid = i;
 		list_init(&table->node[i].partial);
 	}
+	table->node[0].online = true;
 }
 
 struct frame *pfn_to_frame(const struct mm_world *world, u32 pfn)
@@ -135,17 +136,69 @@ void frame_table_fini(struct mm_world *world)
 	mem_free(&world->bytes, t->section, t->max_sections * sizeof(*t->section));
 }
 
+/* NULL: there is no such node. */
+static struct node *node_of(struct mm_world *world, u32 nid)
+{
+	return nid < MAX_NODES ? &world->frames.node[nid] : NULL;
+}
+
+int node_online(struct mm_world *world, u32 nid)
+{
+	struct node *node = node_of(world, nid);
+	int err;
+
+	if (!node)
+		return -EINVAL;
+	if (node->online)
+		return -EEXIST;
+	err = section_add(world, node);
+	node->online = !err;
+	return err;
+}
+
+int node_offline(struct mm_world *world, u32 nid)
+{
+	struct node *node = node_of(world, nid);
+
+	if (!nid || !node || !node->online)
+		return -EINVAL;
+	if (node->nr_used)
+		return -EBUSY;
+	while (!list_empty(&node->partial))
+		section_remove(world, list_first_entry(&node->partial, struct section, list));
+	node->online = false;
+	node->budget = 0;
+	return 0;
+}
+
+void node_set_budget(struct mm_world *world, u32 nid, u64 pages)
+{
+	struct node *node = node_of(world, nid);
+
+	BUG_ON(!node || !node->online);
+	node->budget = pages;
+}
+
 int frame_reserve(struct mm_world *world, u32 nid, u64 nr)
 {
 	struct node *node = &world->frames.node[nid];
+	u64 nr_added = 0;
+	int err;
 
-	while (node->nr_free < nr) {
-		int err = section_add(world, node);
-
+	if (!node->online)
+		return -ENODEV;
+	if (node->budget && node->nr_used + nr > node->budget)
+		return -ENOSPC;
+	for (; node->nr_free < nr; nr_added++) {
+		err = section_add(world, node);
 		if (err)
-			return err;
+			goto remove;
 	}
 	return 0;
+remove:
+	while (nr_added--)
+		section_remove(world, list_entry(node->partial.prev, struct section, list));
+	return err;
 }
 
 struct frame *frame_alloc(struct mm_world *world, u32 nid)
@@ -243,6 +296,19 @@ static u64 verify_section(const struct section *section, u32 place)
 	return nr_used;
 }
 
+static void verify_node(const struct frame_table *t, const struct node *node, u64 used, u64 present)
+{
+	struct node span = *node;
+
+	node_set_span(t, &span);
+	if (node->nr_used != used || node->nr_free != present - used ||
+	    node->present_pages != present || node->start_pfn != span.start_pfn ||
+	    node->spanned_pages != span.spanned_pages)
+		BUG("I11: node %u: counts differ from a recount", node->nid);
+	if (!node->online && (present || node->budget))
+		BUG("I11: node %u is offline", node->nid);
+}
+
 void frame_table_verify(const struct mm_world *world)
 {
 	const struct frame_table *t = &world->frames;
@@ -259,11 +325,7 @@ void frame_table_verify(const struct mm_world *world)
 		present[nid] += FRAMES_PER_SECTION;
 	}
 	for (u32 n = 0; n < MAX_NODES; n++) {
-		const struct node *node = &t->node[n];
-
-		if (node->nr_used != used[n] || node->nr_free != present[n] - used[n] ||
-		    node->present_pages != present[n] || node->spanned_pages < present[n])
-			BUG("I11: node %u: counts differ from a recount", n);
+		verify_node(t, &t->node[n], used[n], present[n]);
 		all += used[n];
 	}
 	if (t->nr_used != all)

@@ -77,15 +77,17 @@ struct section {
 
 #define MAX_NODES 4
 
-/* A tier of memory. */
+/* A tier of memory.  Offline it has no frame; node 0, which faults take from, never is. */
 struct node {
 	u32 nid;
+	bool online;
 	u32 nr_idle;       /* sections without a used frame: 0 or 1, after a free */
 	u64 start_pfn;     /* of its first section; meaningless while present_pages == 0 */
 	u64 spanned_pages; /* from start_pfn to the end of its last section, holes included */
 	u64 present_pages; /* frames that exist, free or not */
 	u64 nr_free;
 	u64 nr_used;
+	u64 budget;        /* frames there may be in use; 0: no limit */
 	struct list_head partial; /* sections with a free frame */
 };
 
@@ -103,7 +105,28 @@ void frame_table_init(struct frame_table *table);
 /* Pre: every frame is FREE. */
 void frame_table_fini(struct mm_world *world);
 
-/* Make sure that the next `nr` frame_alloc() on the node succeed, if none is freed before.  0 or -ENOMEM. */
+/*
+ * Hot-add: the node comes with one section, and more on need.
+ * Return: 0; -EINVAL: there is no such node; -EEXIST: it is online; -ENOMEM.
+ * Source: try_online_node, add_memory_resource (mm/memory_hotplug.c).
+ */
+int must_check node_online(struct mm_world *world, u32 nid);
+/*
+ * Hot-remove: all its sections go, and its budget.  Its pfns may become another node's.
+ * Return: 0; -EINVAL: no such node, node 0, or not online; -EBUSY: frames are in use.
+ * Source: try_offline_node, try_remove_memory.
+ */
+int must_check node_offline(struct mm_world *world, u32 nid);
+/*
+ * At most `pages` frames of the node shall be in use; 0: no limit.  When more are, they stay, and no other is
+ * given out until enough have gone.  Pre: it is online.
+ */
+void node_set_budget(struct mm_world *world, u32 nid, u64 pages);
+
+/*
+ * Make sure that the next `nr` frame_alloc() on the node succeed, if none is freed before.
+ * Return: 0; -ENODEV: it is not online; -ENOSPC: that would exceed its budget; -ENOMEM.
+ */
 int must_check frame_reserve(struct mm_world *world, u32 nid, u64 nr);
 /* A BUSY frame with refcount 1, mapcount 0.  Pre: frame_reserve() said so. */
 struct frame *frame_alloc(struct mm_world *world, u32 nid);

@@ -44,6 +44,8 @@ static void test_node_two_nodes_grow_in_turn_counts_hold(void **state)
 	struct mm_world *w = fake_world();
 	const struct node *node = w->frames.node;
 
+	assert_int_equal(frame_reserve(w, 0, 1), 0);
+	assert_int_equal(node_online(w, 1), 0);
 	for (int i = 0; i < N; i++) {
 		for (int n = 0; n < 2; n++) {
 			assert_int_equal(frame_reserve(w, n, 1), 0);
@@ -132,6 +134,140 @@ static void test_frame_reserve_many_all_allocs_succeed(void **state)
 	mm_world_destroy(w);
 }
 
+/* Take nr frames of the node; give them back. */
+static void take(struct mm_world *w, u32 nid, struct frame **frame, u64 nr)
+{
+	assert_int_equal(frame_reserve(w, nid, nr), 0);
+	for (u64 i = 0; i < nr; i++)
+		frame[i] = frame_alloc(w, nid);
+	frame_table_verify(w);
+}
+
+static void give(struct mm_world *w, struct frame **frame, u64 nr)
+{
+	for (u64 i = 0; i < nr; i++)
+		frame_put(w, frame[i]);
+	frame_table_verify(w);
+}
+
+static void test_node_online_brings_one_section_and_only_once(void **state)
+{
+	struct mm_world *w = fake_world();
+	const struct node *node = &w->frames.node[2];
+
+	assert_int_equal(frame_reserve(w, 2, 1), -ENODEV);
+	assert_int_equal(node_online(w, 2), 0);
+	assert_int_equal(node->present_pages, FRAMES_PER_SECTION);
+	assert_int_equal(node->spanned_pages, FRAMES_PER_SECTION);
+	frame_table_verify(w);
+	assert_int_equal(node_online(w, 2), -EEXIST);
+	assert_int_equal(node_online(w, 0), -EEXIST);
+	assert_int_equal(node_online(w, MAX_NODES), -EINVAL);
+	assert_int_equal(node_online(w, UINT32_MAX), -EINVAL);
+	mm_world_destroy(w);
+}
+
+/*   section:  0: node 0,  1: node 1,  2: node 0,  3: node 1;   node 1 goes;  node 3 gets its first place   */
+static void test_node_offline_when_free_its_pfns_become_anothers(void **state)
+{
+	static struct frame *low[2 * FRAMES_PER_SECTION], *high[2 * FRAMES_PER_SECTION];
+	struct mm_world *w = fake_world();
+	const struct node *node = w->frames.node;
+	struct frame *one;
+
+	take(w, 0, low, 1);
+	assert_int_equal(node_online(w, 1), 0);
+	take(w, 0, low + 1, 2 * FRAMES_PER_SECTION - 1);
+	take(w, 1, high, 2 * FRAMES_PER_SECTION);
+	assert_int_equal(node[1].start_pfn, FRAMES_PER_SECTION);
+	assert_int_equal(node[1].spanned_pages, 3 * FRAMES_PER_SECTION);
+
+	give(w, high, 2 * FRAMES_PER_SECTION - 1);
+	assert_int_equal(node_offline(w, 1), -EBUSY);
+	assert_int_equal(frame_reserve(w, 1, 1), 0);
+	give(w, high + 2 * FRAMES_PER_SECTION - 1, 1);
+	assert_int_equal(node_offline(w, 1), 0);
+	frame_table_verify(w);
+	assert_int_equal(node[1].present_pages, 0);
+	assert_int_equal(node[1].spanned_pages, 0);
+	assert_int_equal(frame_reserve(w, 1, 1), -ENODEV);
+	assert_int_equal(node_offline(w, 1), -EINVAL);
+
+	assert_int_equal(node_online(w, 3), 0);
+	take(w, 3, &one, 1);
+	assert_int_equal(frame_to_pfn(one), FRAMES_PER_SECTION);
+	give(w, &one, 1);
+	assert_int_equal(node_online(w, 1), 0);
+	give(w, low, 2 * FRAMES_PER_SECTION);
+	assert_int_equal(node_offline(w, 0), -EINVAL);
+	assert_int_equal(node_offline(w, MAX_NODES), -EINVAL);
+	mm_world_destroy(w);
+}
+
+static void test_node_set_budget_beyond_it_reserve_is_enospc(void **state)
+{
+	struct mm_world *w = fake_world();
+	struct frame *frame[20];
+
+	assert_int_equal(node_online(w, 1), 0);
+	node_set_budget(w, 1, 10);
+	assert_int_equal(frame_reserve(w, 1, 11), -ENOSPC);
+	take(w, 1, frame, 10);
+	assert_int_equal(frame_reserve(w, 1, 1), -ENOSPC);
+	assert_int_equal(frame_reserve(w, 0, 1), 0); /* another node has its own */
+	node_set_budget(w, 1, 12);
+	take(w, 1, frame + 10, 2);
+	node_set_budget(w, 1, 4); /* those in use stay */
+	give(w, frame, 8);
+	assert_int_equal(frame_reserve(w, 1, 1), -ENOSPC);
+	give(w, frame + 8, 1);
+	assert_int_equal(frame_reserve(w, 1, 1), 0);
+	assert_int_equal(frame_reserve(w, 1, 2), -ENOSPC);
+	node_set_budget(w, 1, 0);
+	take(w, 1, frame, 9);
+	give(w, frame, 12);
+	node_set_budget(w, 1, 1);
+	assert_int_equal(node_offline(w, 1), 0);
+	assert_int_equal(node_online(w, 1), 0);
+	assert_int_equal(frame_reserve(w, 1, 2), 0); /* the budget went with the node */
+	mm_world_destroy(w);
+}
+
+/* Sections beyond the first eight, so that the table grows too. */
+static void test_node_growth_each_failed_allocation_changes_nothing(void **state)
+{
+	enum { NR = 10 * FRAMES_PER_SECTION };
+	struct mm_world *w = fake_world();
+	const struct node *node = &w->frames.node[1];
+	u64 nth;
+	int err;
+
+	for (nth = 1;; nth++) {
+		alloc_fail_at(nth);
+		err = node_online(w, 1);
+		if (!err)
+			break;
+		assert_int_equal(err, -ENOMEM);
+		assert_false(node->online);
+		frame_table_verify(w);
+	}
+	assert_true(nth > 2 && alloc_fail_pending());
+	for (nth = 1;; nth++) {
+		alloc_fail_at(nth);
+		err = frame_reserve(w, 1, NR);
+		if (!err)
+			break;
+		assert_int_equal(err, -ENOMEM);
+		assert_int_equal(node->present_pages, FRAMES_PER_SECTION);
+		assert_int_equal(node->nr_idle, 1);
+		frame_table_verify(w);
+	}
+	assert_true(nth > 9 && alloc_fail_pending());
+	alloc_fail_at(0);
+	assert_int_equal(node->present_pages, NR);
+	mm_world_destroy(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +276,10 @@ int main(void)
 		cmocka_unit_test(test_node_two_nodes_grow_in_turn_counts_hold),
 		cmocka_unit_test(test_section_emptied_goes_and_its_place_is_used_again),
 		cmocka_unit_test(test_frame_reserve_many_all_allocs_succeed),
+		cmocka_unit_test(test_node_online_brings_one_section_and_only_once),
+		cmocka_unit_test(test_node_offline_when_free_its_pfns_become_anothers),
+		cmocka_unit_test(test_node_set_budget_beyond_it_reserve_is_enospc),
+		cmocka_unit_test(test_node_growth_each_failed_allocation_changes_nothing),
 	};
 
 	return RUN(tests);
