@@ -106,6 +106,22 @@ void ring_send(struct ring *ring, int fd, const void *buf, size_t len, u64 tag)
 	link_limit(sqe, limit, tag);
 }
 
+void ring_read(struct ring *ring, int fd, void *buf, u32 len, u64 offset, u64 tag)
+{
+	struct io_uring_sqe *sqe = ring_sqe(ring);
+
+	io_uring_prep_read(sqe, fd, buf, len, offset);
+	io_uring_sqe_set_data64(sqe, tag);
+}
+
+void ring_write(struct ring *ring, int fd, const void *buf, u32 len, u64 offset, u64 tag)
+{
+	struct io_uring_sqe *sqe = ring_sqe(ring);
+
+	io_uring_prep_write(sqe, fd, buf, len, offset);
+	io_uring_sqe_set_data64(sqe, tag);
+}
+
 static int ring_collect(struct ring *ring, struct ring_event *ev, int max)
 {
 	struct io_uring_cqe *cqe;

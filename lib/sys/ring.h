@@ -20,7 +20,7 @@ struct ring {
 /* One completion. */
 struct ring_event {
 	u64 tag;
-	int res;   /* poll: the poll mask; negative errno: the poll ended; recv, send: bytes or -errno */
+	int res;   /* poll: the poll mask; negative errno: the poll ended; all others: bytes or -errno */
 	bool more; /* false: a multishot poll is over and must be armed again */
 };
 
@@ -42,6 +42,14 @@ void ring_unpoll(struct ring *ring, u64 tag);
  */
 void ring_recv(struct ring *ring, int fd, void *buf, size_t len, u64 tag);
 void ring_send(struct ring *ring, int fd, const void *buf, size_t len, u64 tag);
+
+/*
+ * Read or write len bytes of a file at `offset`; one completion with `tag`.  What is queued between two
+ * ring_wait() goes to the kernel together, so that neighbours can become one request of the disk.
+ * Pre: buf stays until the completion.
+ */
+void ring_read(struct ring *ring, int fd, void *buf, u32 len, u64 offset, u64 tag);
+void ring_write(struct ring *ring, int fd, const void *buf, u32 len, u64 offset, u64 tag);
 
 /*
  * Submit what is queued and wait for at least one completion, at most timeout_ns (0: do not wait,
