@@ -9,6 +9,9 @@
 #include "client.h"
 #include "commands.h"
 #include "control.h"
+#include "plugin.h"
+
+#define TRIAL_PAGES 16384
 
 static void usage(void)
 {
@@ -22,17 +25,18 @@ static void usage(void)
 }
 
 /*
- * Write the request for `word` to buf.  A plug-in's path is made absolute: the supervisor has another working
- * directory than we.  Returns 0, or 1 with one line said.
+ * Write the request for `word` to buf.  A plug-in's path is made absolute, since the supervisor has another
+ * working directory than we, and it is tried here first, so that one that crashes at once does not take the run
+ * with it.  Returns 0, or 1 with one line said.
  */
 static int make_request(const char *word, char *buf, size_t size)
 {
 	static const char policy[] = "policy=";
 	const char *name = word + sizeof(policy) - 1, *args;
-	char file[PATH_MAX], full[PATH_MAX];
+	char file[PATH_MAX], full[PATH_MAX], why[512];
 	int n;
 
-	if (strncmp(word, policy, sizeof(policy) - 1) || !memchr(name, '/', strcspn(name, ":"))) {
+	if (strncmp(word, policy, sizeof(policy) - 1) || !policy_is_plugin(name)) {
 		n = snprintf(buf, size, "ctl %s\n", word);
 	} else {
 		args = name + strcspn(name, ":");
@@ -41,6 +45,8 @@ static int make_request(const char *word, char *buf, size_t size)
 		if (!realpath(file, full))
 			return client_complain("%s: %s", file, strerror(errno));
 		n = snprintf(buf, size, "ctl %s%s%s\n", policy, full, args);
+		if (policy_try(name, TRIAL_PAGES, why, sizeof(why)))
+			return client_complain("%s", why);
 	}
 	if (strchr(word, '\n'))
 		return client_complain("a newline in '%s'", word);

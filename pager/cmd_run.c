@@ -314,6 +314,7 @@ static void check_memory_options(struct run_options *opt)
 		bad_usage("--swap-pool needs a pool: --swap zpool");
 	if (!opt->policy)
 		opt->policy = POLICY_DEFAULT;
+	opt->prefetch_yields = !opt->prefetch;
 	if (!opt->prefetch)
 		opt->prefetch = PREFETCH_DEFAULT;
 	if (opt->memory && check_policy(opt->policy, opt->memory >> PAGE_SHIFT, why, sizeof(why)))

@@ -297,8 +297,15 @@ _Noreturn static void die_of(int sig)
 static int conclude(struct front *f)
 {
 	const struct run_shared *shared = f->shared;
+	char why[256];
 
 	control_remove(shared->control_path);
+	if (plugin_epitaph(&shared->plugin, f->supervisor_status, why, sizeof(why))) {
+		guard();
+		wait_for_prog(f);
+		fprintf(stderr, "upager: %s; the program was ended\n", why);
+		return EXIT_UPAGER;
+	}
 	if (WIFSIGNALED(f->supervisor_status)) {
 		guard();
 		wait_for_prog(f);

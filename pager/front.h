@@ -17,6 +17,7 @@
 
 #include "control.h"
 #include "options.h"
+#include "plugin.h"
 
 /* Shared by front, supervisor and PROG until its exec. */
 struct run_shared {
@@ -25,6 +26,7 @@ struct run_shared {
 	int exec_errno; /* PROG's execve failed with this */
 	const char *exec_what; /* what failed: a string literal */
 	char control_path[CONTROL_PATH_MAX]; /* the run's socket; "": none */
+	struct plugin_watch plugin; /* what the policy is doing, should it end the supervisor */
 	struct {
 		pid_t sender;
 		u64 at_ns;

@@ -11,8 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/prefetch_ops.h"
-#include "policy/reclaim_ops.h"
+#include "plugin.h"
 
 int parse_size(const char *text, u64 *bytes)
 {
@@ -185,47 +184,24 @@ int parse_fault_around(const char *arg, u32 *pages, char *err, size_t len)
 int check_policy(const char *arg, u64 capacity, char *err, size_t len)
 {
 	const struct reclaim_ops *ops;
-	struct policy_spec spec;
 	void *policy;
-	int ret = policy_spec_parse(&spec, arg, err, len);
+	int ret;
 
-	if (ret)
-		return ret;
-	ops = reclaim_policy_find(spec.name);
-	if (!ops) {
-		size_t n = (size_t)snprintf(err, len, "no policy '%s': there are", spec.name);
-
-		for (size_t i = 0; reclaim_policies[i] && n < len; i++)
-			n += (size_t)snprintf(err + n, len - n, " %s", reclaim_policies[i]->name);
-		return -EINVAL;
-	}
-	policy = ops->init(spec.params, spec.nr_params, capacity, err, len);
-	if (!policy)
-		return -EINVAL;
-	ops->fini(policy);
-	return 0;
+	if (policy_is_plugin(arg))
+		return policy_try(arg, capacity, err, len);
+	ret = policy_open(arg, capacity, NULL, &ops, &policy, err, len);
+	if (!ret)
+		ops->fini(policy);
+	return ret;
 }
 
 int check_prefetch(const char *arg, char *err, size_t len)
 {
 	const struct prefetch_ops *ops;
-	struct policy_spec spec;
 	void *prefetch;
-	int ret = policy_spec_parse(&spec, arg, err, len);
+	int ret = prefetch_open(arg, false, &ops, &prefetch, err, len);
 
-	if (ret)
-		return ret;
-	ops = prefetcher_find(spec.name);
-	if (!ops) {
-		size_t n = (size_t)snprintf(err, len, "no prefetcher '%s': there are", spec.name);
-
-		for (size_t i = 0; prefetchers[i] && n < len; i++)
-			n += (size_t)snprintf(err + n, len - n, " %s", prefetchers[i]->name);
-		return -EINVAL;
-	}
-	prefetch = ops->init(spec.params, spec.nr_params, err, len);
-	if (!prefetch)
-		return -EINVAL;
-	ops->fini(prefetch);
-	return 0;
+	if (!ret)
+		ops->fini(prefetch);
+	return ret;
 }

@@ -50,6 +50,7 @@ struct run_options {
 	struct swap_options swap;
 	const char *policy;   /* "NAME[:k=v,…]" or a plug-in's "./FILE[:args]"; checked */
 	const char *prefetch; /* "NAME[:k=v,…]"; checked */
+	bool prefetch_yields; /* prefetch is the default: a plug-in's own goes first */
 	u32 fault_around_pages; /* for sequential first touches; 1: off */
 	enum cow_mode cow;
 	u32 cow_around;       /* pages, for COW_AROUND */
