@@ -178,12 +178,12 @@ static u64 use_stride17(u64 i, u64 nr_pages, u64 *seed)
 	return i * 17 % nr_pages;
 }
 
-/* Down a column of a matrix whose rows are 8 MiB, then down the next. */
+/* Down a column of a matrix of 32 rows, then down the next. */
 static u64 use_columns(u64 i, u64 nr_pages, u64 *seed)
 {
-	u64 rows = nr_pages / 2048;
+	u64 width = nr_pages / 32;
 
-	return i % rows * 2048 + i / rows % 2048;
+	return i % 32 * width + i / 32 % width;
 }
 
 /* Four threads, each through its quarter. */
