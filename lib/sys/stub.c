@@ -87,7 +87,6 @@ int stub_create(struct stub *stub, u64 secret)
 	memcpy(area->code + (stub_code_secret - stub_code), &secret, sizeof(secret));
 	stub->area = area;
 	stub->memfd = fd;
-	stub_set_spin(stub, STUB_SPIN_DEFAULT);
 	return 0;
 
 close_memfd:

@@ -73,8 +73,10 @@ struct stub_regs {
 };
 struct stub_regs stub_start_regs(struct stub *stub, u64 base, int eventfd);
 
-/* Iterations (of pause) before an idle stub sleeps; 0 is allowed.  STUB_SPIN_DEFAULT until this is called. */
-#define STUB_SPIN_DEFAULT 2000
+/*
+ * Iterations (of pause) before an idle stub sleeps.  0 until this is called: a stub is best held on the CPU of
+ * who waits for it (`probe --costs`), and there it would spin in that one's time.
+ */
 void stub_set_spin(struct stub *stub, u32 iterations);
 
 /* How many commands there is room for now. */

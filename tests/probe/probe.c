@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * probe.c - runs the probes: `probe NAME...`, `probe -l` lists them, `probe` alone runs all.
+ * probe.c - runs the probes: `probe NAME...`, `probe -l` lists them, `probe` alone runs all;
+ * `probe --costs` prints what they cost (costs.c).
  *
  * Each probe runs in a process group of its own with a time limit; whatever it leaves behind is
  * killed. Exit status: 0 all facts hold (or were skipped among others), 77 the only one was
@@ -165,6 +166,10 @@ int main(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], "-l")) {
 		for (const struct probe *p = probes; p; p = p->next)
 			printf("%-40s %s\n", p->name, p->fact);
+		return 0;
+	}
+	if (argc == 2 && !strcmp(argv[1], "--costs")) {
+		probe_costs();
 		return 0;
 	}
 	return argc > 1 ? run_named(argc - 1, argv + 1) : run_all();

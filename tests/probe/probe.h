@@ -33,6 +33,9 @@ void probe_register(struct probe *p);
 noreturn void probe_fail(const char *file, int line, const char *fmt, ...) printf_like(3, 4);
 noreturn void probe_skip(const char *reason);
 
+/* Print the table of costs (costs.c). */
+void probe_costs(void);
+
 #define PROBE(id, text)                                                                 \
 	static void probe_##id(void);                                                   \
 	static struct probe entry_##id = { #id, text, probe_##id, NULL };               \

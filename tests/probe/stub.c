@@ -17,6 +17,7 @@
 
 #include "stubbed.h"
 
+#define SPIN	      2000 /* some 50 us */
 #define FEATURES_MOVE (FEATURES_RUN | UFFD_FEATURE_MOVE)
 
 static void do_nothing(struct lab *lab)
@@ -138,7 +139,7 @@ PROBE(stub_batch, "the stub runs a batch in order, whole rings too, and says onc
 {
 	struct stubbed t = stubbed_start(1, FEATURES_RUN, do_nothing);
 
-	one_event_a_batch(&t, STUB_SPIN_DEFAULT);
+	one_event_a_batch(&t, SPIN);
 	stubbed_end(&t);
 }
 
@@ -190,7 +191,7 @@ PROBE(stub_race, "no wake-up is lost between us and a stub that spins or sleeps"
 	race(&t, 200, 2);
 	stubbed_end(&t);
 	t = stubbed_start(1, FEATURES_RUN, do_nothing);
-	race(&t, STUB_SPIN_DEFAULT, 3);
+	race(&t, SPIN, 3);
 	stubbed_end(&t);
 }
 
@@ -253,7 +254,7 @@ PROBE(stub_signals, "signals do not reach the stub; stopped and continued in its
 {
 	struct stubbed t = stubbed_start(1, FEATURES_RUN, wait_for_step_1);
 
-	for (u32 spin = 0; spin <= STUB_SPIN_DEFAULT; spin += STUB_SPIN_DEFAULT) {
+	for (u32 spin = 0; spin <= SPIN; spin += SPIN) {
 		stub_set_spin(&t.stub, spin);
 		for (int sig = 1; sig <= SIGRTMAX; sig++) {
 			if (sig == SIGKILL || sig == SIGSTOP || (sig > SIGSYS && sig < SIGRTMIN))
