@@ -19,7 +19,7 @@ struct prefetch_run {
 	s64 stride; /* not 0; may be negative */
 	u32 nr;
 };
-#define PREFETCH_MAX_RUNS 4
+#define PREFETCH_MAX_RUNS 16
 
 struct prefetch_fault {
 	u64 vpn;               /* page number (address >> PAGE_SHIFT) */

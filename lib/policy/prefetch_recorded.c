@@ -7,11 +7,10 @@
  * Source: REAP (ASPLOS'21); prefetch_recording.h has the file and what differs.
  *
  * Playing back: a vma belongs to the first area of its program, not yet taken, that has the page of its
- * fault; one of the same size if there is.  Of each area there is a place, `next`.  A fault is looked up from there
- * on (and from the beginning when it is not there), and the pages behind it are brought.  What was brought
- * does not fault, so a run that goes as recorded faults next just behind it: then the window doubles.
- * A fault anywhere else, or half of a window wasted, halves it: a run that goes its own way costs a page or
- * so a fault.
+ * fault; one of the same size if there is.  Of each area there is a place in the order, `next`.  A fault there or a
+ * little later (some pages may be resident) brings the pages behind it.  What was brought does not fault, so a run
+ * that goes as recorded faults next just behind it: then the window doubles.  A fault elsewhere brings
+ * nothing, those that go on from there more and more.  A window half wasted is halved.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +21,7 @@
 #include "policy/prefetch_common.h"
 #include "policy/prefetch_recording.h"
 
-#define FIRST_WINDOW 8
+#define FIRST_WINDOW 8 /* pages; and how much later than expected a fault may come, in recorded faults */
 
 /* A page of an area and where it comes in the order of faults. */
 struct place {
@@ -48,15 +47,21 @@ struct recorded {
 	u32 nr_tracks;
 };
 
+/* A place in the order of a track, and what was asked for there last. */
+struct cursor {
+	u32 next;   /* place behind the last page that was asked for */
+	u32 window; /* pages asked for last, before cutting; doubles when a fault comes near `next` */
+	struct prefetch_run run[PREFETCH_MAX_RUNS];
+	u32 nr_runs, nr_pages, wasted;
+};
+
 /* A track in one address space. */
 struct replay {
 	const struct track *track;
 	bool taken; /* by the vma that was last at [start, end) */
 	u64 start, end;
-	u32 next;   /* place behind the last page that was asked for */
-	u32 window;
-	struct prefetch_run run[PREFETCH_MAX_RUNS]; /* what was asked for last */
-	u32 nr_runs, nr_pages, wasted;
+	struct cursor main; /* where the run is */
+	struct cursor side; /* where the last faults were that came elsewhere */
 };
 
 struct recorded_mm {
@@ -319,7 +324,7 @@ static bool replay_is(struct replay *r, const struct prefetch_fault *fault)
 }
 
 /* The replay of the fault's vma, which takes one if it has none; NULL: none fits. */
-static struct replay *replay_of(struct recorded_mm *mm, const struct prefetch_fault *fault, u64 max)
+static struct replay *replay_of(struct recorded_mm *mm, const struct prefetch_fault *fault)
 {
 	u64 pages = fault->vma_end - fault->vma_start;
 	struct replay *best = NULL;
@@ -337,6 +342,7 @@ static struct replay *replay_of(struct recorded_mm *mm, const struct prefetch_fa
 		    !track_find(track, fault->vpn - track_origin(track, fault), 0, &nr))
 			continue;
 		best = r;
+		best->main.next = nr;
 		if (same_size)
 			break;
 	}
@@ -344,80 +350,102 @@ static struct replay *replay_of(struct recorded_mm *mm, const struct prefetch_fa
 		best->taken = true;
 		best->start = fault->vma_start;
 		best->end = fault->vma_end;
-		/* The first fault halves it. */
-		best->window = (u32)u64_min(2 * FIRST_WINDOW, 2 * max);
+		/* As if the pages before had been brought. */
+		best->main.window = FIRST_WINDOW / 2;
+		best->side.next = UINT32_MAX; /* nowhere */
 	}
 	return best;
 }
 
-static bool replay_has(const struct replay *r, u64 vpn)
+static bool cursor_has(const struct cursor *c, u64 vpn)
 {
-	for (u32 i = 0; i < r->nr_runs; i++)
-		if (prefetch_run_has(&r->run[i], vpn))
+	for (u32 i = 0; i < c->nr_runs; i++)
+		if (prefetch_run_has(&c->run[i], vpn))
 			return true;
 	return false;
 }
 
 /* Add a page to the latest run, or to a new one.  Any two pages are a run.  False: there are no more runs. */
-static bool replay_append(struct replay *r, u64 vpn)
+static bool cursor_append(struct cursor *c, u64 vpn)
 {
-	struct prefetch_run *last = r->nr_runs ? &r->run[r->nr_runs - 1] : NULL;
+	struct prefetch_run *last = c->nr_runs ? &c->run[c->nr_runs - 1] : NULL;
 
 	if (last && last->nr == 1)
 		last->stride = (s64)(vpn - last->vpn);
 	if (last && vpn == last->vpn + (u64)last->stride * last->nr) {
 		last->nr++;
 	} else {
-		if (r->nr_runs == PREFETCH_MAX_RUNS)
+		if (c->nr_runs == PREFETCH_MAX_RUNS)
 			return false;
-		r->run[r->nr_runs++] = (struct prefetch_run){ vpn, 1, 1 };
+		c->run[c->nr_runs++] = (struct prefetch_run){ vpn, 1, 1 };
 	}
-	r->nr_pages++;
+	c->nr_pages++;
 	return true;
 }
 
-/* Ask for the window of pages behind place nr. */
-static void replay_ask(struct replay *r, const struct prefetch_fault *fault, u32 nr)
+/* Ask for the window of pages behind place nr of the track. */
+static void cursor_ask(struct cursor *c, const struct track *track, const struct prefetch_fault *fault, u32 nr)
 {
-	u64 origin = track_origin(r->track, fault), stop = u64_min((u64)nr + 1 + 2 * r->window, r->track->nr);
-	u32 limit = (u32)u64_min(r->window, fault->max);
+	u64 origin = track_origin(track, fault), stop = u64_min((u64)nr + 1 + 2 * c->window, track->nr);
+	u32 limit = (u32)u64_min(c->window, fault->max);
 
-	r->nr_runs = r->nr_pages = r->wasted = 0;
-	for (r->next = nr + 1; r->next < stop && r->nr_pages < limit; r->next++) {
-		u64 vpn = origin + r->track->order[r->next];
+	c->nr_runs = c->nr_pages = c->wasted = 0;
+	for (c->next = nr + 1; c->next < stop && c->nr_pages < limit; c->next++) {
+		u64 vpn = origin + track->order[c->next];
 		bool skip = vpn < fault->vma_start || vpn >= fault->vma_end || vpn == fault->vpn ||
-			    replay_has(r, vpn);
+			    cursor_has(c, vpn);
 
-		if (!skip && !replay_append(r, vpn))
+		if (!skip && !cursor_append(c, vpn))
 			break;
 	}
 }
 
-static void replay_shrink(struct replay *r)
+static bool cursor_expects(const struct cursor *c, const struct track *track, u64 page, u32 *nr)
 {
-	r->window = (u32)u64_max(r->window / 2, 1);
-	r->wasted = 0;
+	return track_find(track, page, c->next, nr) && *nr >= c->next &&
+	       *nr - c->next <= c->window + FIRST_WINDOW;
+}
+
+/*
+ * The cursor that a fault belongs to, and its place *nr in the order; NULL: it came elsewhere, which is
+ * remembered.  Such a fault must not move the main cursor at once: it may be one that was not recorded because its
+ * page was still resident then.  But where such faults keep to the order until their window is the
+ * largest, there the run is.
+ */
+static struct cursor *replay_seek(struct replay *r, u64 page, u64 max, u32 *nr)
+{
+	if (cursor_expects(&r->main, r->track, page, nr))
+		return &r->main;
+	if (!cursor_expects(&r->side, r->track, page, nr)) {
+		if (track_find(r->track, page, r->main.next, nr))
+			r->side = (struct cursor){ .next = *nr + 1 };
+		return NULL;
+	}
+	if (r->side.window < max)
+		return &r->side;
+	r->main = r->side;
+	return &r->main;
 }
 
 static u32 play_fault(const struct recorded *rec, struct recorded_mm *mm,
 		      const struct prefetch_fault *fault, struct prefetch_run *run)
 {
-	struct replay *r = replay_of(mm, fault, rec->max);
+	struct replay *r = replay_of(mm, fault);
+	struct cursor *c;
 	u32 nr;
 
 	mm->nr_proven = 0;
-	if (!r || !track_find(r->track, fault->vpn - track_origin(r->track, fault), r->next, &nr))
+	if (!r)
 		return 0;
-	if (r->nr_pages && nr >= r->next && nr - r->next <= r->window) {
-		memcpy(mm->proven, r->run, sizeof(r->run));
-		mm->nr_proven = r->nr_runs;
-		r->window = (u32)u64_min(2 * r->window, rec->max);
-	} else {
-		replay_shrink(r);
-	}
-	replay_ask(r, fault, nr);
-	memcpy(run, r->run, r->nr_runs * sizeof(*run));
-	return r->nr_runs;
+	c = replay_seek(r, fault->vpn - track_origin(r->track, fault), rec->max, &nr);
+	if (!c)
+		return 0;
+	mm->nr_proven = c->nr_runs;
+	memcpy(mm->proven, c->run, c->nr_runs * sizeof(*run));
+	c->window = (u32)u64_min(u64_max(2 * (u64)c->window, 1), rec->max);
+	cursor_ask(c, r->track, fault, nr);
+	memcpy(run, c->run, c->nr_runs * sizeof(*run));
+	return c->nr_runs;
 }
 
 static u32 recorded_fault(void *prefetch, void *mm, const struct prefetch_fault *fault,
@@ -431,18 +459,21 @@ static u32 recorded_fault(void *prefetch, void *mm, const struct prefetch_fault 
 	return 0;
 }
 
+static void cursor_waste(struct cursor *c, u64 vpn)
+{
+	if (cursor_has(c, vpn) && ++c->wasted * 2 > c->nr_pages) {
+		c->window /= 2;
+		c->wasted = 0;
+	}
+}
+
 static void recorded_waste(void *prefetch, void *mm_state, u64 vpn)
 {
 	struct recorded_mm *mm = mm_state;
 
 	for (u32 i = 0; i < mm->nr_replays; i++) {
-		struct replay *r = &mm->replay[i];
-
-		if (replay_has(r, vpn)) {
-			if (++r->wasted * 2 > r->nr_pages)
-				replay_shrink(r);
-			return;
-		}
+		cursor_waste(&mm->replay[i].main, vpn);
+		cursor_waste(&mm->replay[i].side, vpn);
 	}
 }
 

@@ -117,12 +117,34 @@ static void test_play_back_follows_the_order(void **state)
 	TRACE(&t, { 7 }, { 100, { { 101, 1, 8 } } }, { 109, { { 110, 1, 10 }, { 300, 1, 6 } } },
 	      /* Two pages were resident. */
 	      { 308, { { 309, 1, 21 }, { 10, 390, 2 }, { 401, 1, 9 } } },
-	      /* Somewhere else: half as many. */
-	      { 100, { { 101, 1, 16 } } }, { 415, { { 416, 1, 4 } } });
+	      /* One fault more than recorded, and on. */
+	      { 100 }, { 410, { { 411, 1, 9 } } });
 	trace_end(&t);
 }
 
-/* 10 30 20 60 50 …: two and two make runs, four at the most. */
+/*
+ * The order is 0 1 … 199, the run at 9; then it jumps to 100.  The second fault there brings a page, the third two …
+ * When the window there is as large as may be (8), the run is there: a fault elsewhere moves nothing.
+ */
+static void test_play_back_jump_is_followed_carefully(void **state)
+{
+	struct trace t;
+
+	write_file("upager-recording 1\narea start 200 p\n0 200\nend\n");
+	t = trace_begin(spec_of(",max=8"), "p");
+	t.fault.vma_end = t.fault.vma_start + 200;
+	TRACE(&t, { 0, { { 1, 1, 8 } } }, { 100 }, { 101, { { 102, 1, 1 } } }, { 103, { { 104, 1, 2 } } },
+	      /* The first place is not forgotten yet … */
+	      { 9, { { 10, 1, 8 } } }, { 106, { { 107, 1, 4 } } },
+	      /* … nor the second, but a third takes its place. */
+	      { 50 }, { 111 }, { 112, { { 113, 1, 1 } } }, { 114, { { 115, 1, 2 } } },
+	      { 117, { { 118, 1, 4 } } }, { 122, { { 123, 1, 8 } } }, { 131, { { 132, 1, 8 } } },
+	      /* Now the run is there. */
+	      { 50 }, { 140, { { 141, 1, 8 } } }, { 19 });
+	trace_end(&t);
+}
+
+/* 10 30 20 60 50 …: two and two make runs. */
 static void test_play_back_scattered_pages_make_pairs(void **state)
 {
 	struct trace t;
@@ -133,10 +155,22 @@ static void test_play_back_scattered_pages_make_pairs(void **state)
 	t.fault.vma_end = t.fault.vma_start + 500;
 	TRACE(&t, { 10, { { 30, -10, 2 }, { 60, -10, 2 }, { 90, -10, 2 }, { 200, 10, 2 } } },
 	      { 230, { { 20, 1, 1 } } });
+	trace_end(&t);
+}
+
+static void test_play_back_little_room_goes_on_where_it_stopped(void **state)
+{
+	struct trace t;
+
+	write_file("upager-recording 1\narea start 500 p\n10 1\n30 1\n20 1\n60 1\n50 1\n90 1\n80 1\nend\n");
+	t = trace_begin(spec_of(""), "p");
+	t.fault.vma_end = t.fault.vma_start + 500;
 	t.fault.max = 3;
 	TRACE(&t, { 10, { { 30, -10, 2 }, { 60, 1, 1 } } });
 	t.fault.max = 0;
-	TRACE(&t, { 10 });
+	TRACE(&t, { 50 });
+	t.fault.max = 9;
+	TRACE(&t, { 90, { { 80, 1, 1 } } });
 	trace_end(&t);
 }
 
@@ -171,7 +205,7 @@ static void test_play_back_chooses_area_by_program_and_size(void **state)
 	trace_end(&t);
 }
 
-/* A window half wasted is halved: 8, 4, 2, 1. */
+/* More than half of 32 wasted: the window is 16, and doubles when the run goes on all the same. */
 static void test_play_back_waste_shrinks(void **state)
 {
 	struct trace t;
@@ -179,17 +213,21 @@ static void test_play_back_waste_shrinks(void **state)
 	write_file("upager-recording 1\narea start 900 p\n0 900\nend\n");
 	t = trace_begin(spec_of(""), "p");
 	t.fault.vma_end = t.fault.vma_start + 900;
-	TRACE(&t, { 0, { { 1, 1, 8 } } });
-	for (u64 i = 1; i <= 5; i++)
+	TRACE(&t, { 0, { { 1, 1, 8 } } }, { 9, { { 10, 1, 16 } } });
+	/* Not of the last window: used, whatever they say. */
+	for (u64 i = 1; i <= 8; i++)
 		t.ops->waste(t.prefetch, t.mm, t.fault.vma_start + i);
-	TRACE(&t, { 200, { { 201, 1, 2 } } }, { 300, { { 301, 1, 1 } } }, { 400, { { 401, 1, 1 } } });
+	TRACE(&t, { 26, { { 27, 1, 32 } } });
+	for (u64 i = 27; i <= 27 + 16; i++)
+		t.ops->waste(t.prefetch, t.mm, t.fault.vma_start + i);
+	TRACE(&t, { 59, { { 60, 1, 32 } } });
 	trace_end(&t);
 }
 
 /* The machine once recording, and then playing that: any repeated order is foreseen, however random. */
 static void test_play_back_of_a_whole_run_saves_its_faults(void **state)
 {
-	static const char *const names[] = { "stride 17", "records of 16", "sequential", "zipf scattered" };
+	static const char *const names[] = { "stride 17", "records of 16", "sequential", "uniform", "zipf scattered" };
 	const struct machine_setup setup = {
 		.nr_pages = 4096, .nr_frames = 2048, .nr_uses = 4 * 4096, .blind = true,
 	};
@@ -200,7 +238,8 @@ static void test_play_back_of_a_whole_run_saves_its_faults(void **state)
 		struct machine_result r = machine_run(&setup, spec_of(""), pattern);
 
 		assert_int_equal(none.brought, 0);
-		if (r.faults * 4 > none.faults || r.wasted * 10 > none.faults)
+		assert_true(none.faults > 0);
+		if (r.faults * 4 > none.faults || r.wasted * 50 > none.faults)
 			fail_msg("%s: %lu faults, %lu wasted; recorded: %lu", names[i], r.faults, r.wasted,
 				 none.faults);
 	}
@@ -292,6 +331,8 @@ int main(void)
 		cmocka_unit_test(test_record_order_is_in_the_file),
 		cmocka_unit_test(test_record_vma_that_moves_is_one_area),
 		cmocka_unit_test(test_play_back_follows_the_order),
+		cmocka_unit_test(test_play_back_jump_is_followed_carefully),
+		cmocka_unit_test(test_play_back_little_room_goes_on_where_it_stopped),
 		cmocka_unit_test(test_play_back_scattered_pages_make_pairs),
 		cmocka_unit_test(test_play_back_chooses_area_by_program_and_size),
 		cmocka_unit_test(test_play_back_waste_shrinks),
