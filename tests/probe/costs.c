@@ -313,6 +313,41 @@ static void round_trip(struct stubbed *t, int cpu, u32 spin)
 	       median(ns) / fault_ns);
 }
 
+/* ---- one page back from staging, the two ways ---- */
+
+static void time_back(struct stubbed *t)
+{
+	double move_ns[ROUNDS], copy_ns[ROUNDS];
+	u8 bytes[P];
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", t->s.pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	EXPECT(fd >= 0);
+	pin(0, 0);
+	pin(t->pid, 0);
+	stub_set_spin(&t->stub, 0);
+	for (int round = 0; round < ROUNDS; round++) {
+		double start;
+		u64 done;
+
+		fill_again(t);
+		EXPECT_EQ(stubbed_move(t, t->staging, t->mem, 2 * P, 0, NULL), 0);
+		start = clock_ns(CLOCK_MONOTONIC);
+		EXPECT_EQ(stubbed_move(t, t->mem, t->staging, P, 0, NULL), 0);
+		move_ns[round] = clock_ns(CLOCK_MONOTONIC) - start;
+		start = clock_ns(CLOCK_MONOTONIC);
+		EXPECT_EQ(pread(fd, bytes, P, (off_t)(t->staging + P)), P);
+		EXPECT_EQ(uffd_copy(t->s.uffd, t->mem + P, bytes, P, 0, &done), 0);
+		copy_ns[round] = clock_ns(CLOCK_MONOTONIC) - start;
+		EXPECT_EQ(stubbed_madvise(t, t->staging, t->len, MADV_DONTNEED), 0);
+	}
+	close(fd);
+	printf("MOVE by the stub, held on our CPU            %7.2f\n", median(move_ns) / fault_ns);
+	printf("read from /proc/PID/mem and COPY             %7.2f\n", median(copy_ns) / fault_ns);
+}
+
 /* ---- reading from outside ---- */
 
 static void time_reads(struct stubbed *t, u64 nr)
@@ -359,6 +394,8 @@ void probe_costs(void)
 	round_trip(&t, 1, 0);
 	round_trip(&t, 1, 2000);
 	round_trip(&t, 1, 1000000);
+	printf("\none page back from staging, as we see it\n");
+	time_back(&t);
 	printf("\nreading present pages from outside, a page\n");
 	for (u64 i = 0; i < NR_PAGES; i++)
 		EXPECT(fill_page(t.s.uffd, t.mem + i * P, 1, 0) != -EAGAIN);
