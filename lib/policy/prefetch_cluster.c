@@ -5,8 +5,9 @@
  * Parameters: N, the pages of a cluster (8), as in cluster:16.
  * It learns nothing: right where neighbours are used together, waste where they are not.
  * madvise RANDOM brings nothing.
- * Linux counterpart: mm/swap_state.c swap_cluster_readahead() with vm.page-cluster = log2(N), where pages are
- * neighbours in the swap area; here they are neighbours in the address space, as in swap_vma_readahead().
+ * Linux counterpart: mm/swap_state.c swap_cluster_readahead() with vm.page-cluster = log2(N),
+ * where pages are neighbours in the swap area; here they are neighbours in the address space,
+ * as in swap_vma_readahead().
  */
 #include "policy/param.h"
 #include "policy/prefetch_common.h"

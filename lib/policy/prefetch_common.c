@@ -51,17 +51,20 @@ u32 prefetch_fit(const struct prefetch_fault *fault, u64 from, s64 stride, u32 n
 }
 
 /*
- * The number of strides from the stream's last fault to vpn, or 0 when vpn is not one that it expects: one
- * of the last window, the next, or as many again beyond as the window is large (they may be resident).
+ * The number of strides from the stream's last fault to vpn, or 0 when vpn is not one that it
+ * expects: one of the last window, the next, or as many again beyond as the window is large
+ * (they may be resident).
  */
 static u64 stream_steps(const struct stream *s, u64 vpn)
 {
-	s64 distance = (s64)(vpn - s->from);
+	u64 step = s->stride > 0 ? (u64)s->stride : -(u64)s->stride;
+	u64 ahead = s->stride > 0 ? vpn - s->from : s->from - vpn;
+	u64 reach = (u64)s->nr + 1 + s->window;
 
-	if (!s->stride || distance % s->stride || distance / s->stride <= 0 ||
-	    distance / s->stride > (s64)s->nr + 1 + s->window)
+	/* Behind wraps to far ahead; most are told apart without a division. */
+	if (!step || !ahead || ahead > reach * step || ahead % step)
 		return 0;
-	return (u64)(distance / s->stride);
+	return ahead / step;
 }
 
 /* The stream whose expected page lies nearest before or at vpn. */

@@ -4,10 +4,11 @@
  *
  * Who calls it: prefetch_*.c.
  *
- * A prefetched page is mapped, so using it does not fault.  A well predicted stream is silent until it
- * has run through its window, and its next fault comes exactly one stride after the window's last page
- * (or a little later, where the next pages happen to be resident).  That fault is the proof that the
- * whole window was used; it does what the marker page of Linux's readahead does:
+ * A prefetched page is mapped, so using it does not fault.  A well predicted stream is silent
+ * until it has run through its window, and its next fault comes exactly one stride after the
+ * window's last page (or a little later, where the next pages happen to be resident).  That
+ * fault is the proof that the whole window was used; it does what the marker page of Linux's
+ * readahead does:
  *
  *         from                          window of 4                        expected
  *      ---- F ---- . ---- P ---- . ---- P ---- . ---- P ---- . ---- P ---- . ---- F ---- P ---- P …
@@ -15,9 +16,9 @@
  *
  *      F a fault, P a page that was asked for, . not of this stream
  *
- * How a stream is first seen is the prefetcher's own: readahead.c asks for neighbouring faults, stride.c
- * for a majority of equal deltas.  Linux counterpart: struct file_ra_state and ondemand_readahead(), one
- * stream a file there, many an address space here.
+ * How a stream is first seen is the prefetcher's own: readahead.c asks for neighbouring faults,
+ * stride.c for a majority of equal deltas.  Linux counterpart: struct file_ra_state and
+ * ondemand_readahead(), one stream a file there, many an address space here.
  */
 #ifndef UPAGER_PREFETCH_COMMON_H
 #define UPAGER_PREFETCH_COMMON_H
@@ -37,8 +38,8 @@ void prefetch_ignore(void *prefetch, void *mm, u64 vpn);
 bool prefetch_run_has(const struct prefetch_run *run, u64 vpn);
 
 /*
- * How many of the nr pages from + stride, from + 2 * stride, … lie in the fault's vma, and at most
- * fault->max.  Pre: stride is not 0; from lies in the vma.
+ * How many of the nr pages from + stride, from + 2 * stride, … lie in the fault's vma, and at
+ * most fault->max.  Pre: stride is not 0; from lies in the vma.
  */
 u32 prefetch_fit(const struct prefetch_fault *fault, u64 from, s64 stride, u32 nr);
 
@@ -68,7 +69,10 @@ struct stream {
 	u64 used;   /* stream_table.clock when it was last advanced */
 };
 
-/* The streams of one address space.  Zeroed: there are none.  The one not used for longest is replaced. */
+/*
+ * The streams of one address space.  Zeroed: there are none.  The one not used for longest is
+ * replaced.
+ */
 #define NR_STREAMS 16
 struct stream_table {
 	struct stream stream[NR_STREAMS];
@@ -78,11 +82,14 @@ struct stream_table {
 
 /*
  * A fault: when a stream expected it, advance that stream and say what to bring next.
- * At the end of its window or a little later: the window was used, the next is twice as large.  Inside of
- * it: the page was asked for and is not there (no room for it, or it has left again): half as large.  Much
- * later: half as large too; else random faults that come somewhere ahead would feed a stream that is none.
+ * At the end of its window or a little later: the window was used, the next is twice as large.
+ * Inside of it: the page was asked for and is not there (no room for it, or it has left again):
+ * half as large.  When only in staging: nothing is brought, nothing changes.
+ * Much later: half as large; else random faults that come somewhere ahead would feed a stream
+ * that is none.
  * VM_SEQ_READ: as large as may be, at once.
- * Return: the stream, with *run filled (run->nr may be 0); NULL: none expected it, *run is untouched.
+ * Return: the stream, with *run filled (run->nr may be 0); NULL: none expected it, *run is
+ * untouched.
  */
 struct stream *stream_advance(struct stream_table *table, const struct stream_limits *limits,
 			      const struct prefetch_fault *fault, struct prefetch_run *run);
@@ -92,9 +99,9 @@ void stream_begin(struct stream_table *table, const struct stream_limits *limits
 		  const struct prefetch_fault *fault, s64 stride, struct prefetch_run *run);
 
 /*
- * A page that was brought left unused.  A stream of whose last window half was wasted is halved, and
- * forgotten when it was at its smallest.  Pages of earlier windows do not count: the fault that came
- * after them has shown that the stream went that way.
+ * A page that was brought left unused.  A stream of whose last window half was wasted is
+ * halved, and forgotten when it was at its smallest.  Pages of earlier windows do not count:
+ * the fault that came after them has shown that the stream went that way.
  */
 void stream_waste(struct stream_table *table, const struct stream_limits *limits, u64 vpn);
 

@@ -2,13 +2,13 @@
 /*
  * prefetch_readahead.c - read ahead of faults that go from page to page, up or down.
  *
- * Parameters: max=N, the largest window (64); min=N, the first (4), in pages.
- * A stream is three faults in a row of neighbouring pages; it reads min pages ahead, and twice as many
- * each time it has run through them (prefetch_common.h).  Several streams may go on at once.
+ * Parameters: max=N, the largest window (64); min=N, the first (4), in pages. A stream is three
+ * faults in a row of neighbouring pages; it reads min pages ahead, and twice as many each time
+ * it has run through them (prefetch_common.h).  Several streams may go on at once.
  * madvise: SEQUENTIAL reads max pages ahead from the first fault on; RANDOM reads nothing.
- * Linux counterpart: mm/readahead.c ondemand_readahead(), and madvise(2)'s flags as do_sync_mmap_readahead()
- * takes them.  Linux starts after one step; here it takes two, since one costs uniform random faults in a
- * small area a percent or two of waste.
+ * Linux counterpart: mm/readahead.c ondemand_readahead(), and madvise(2)'s flags as
+ * do_sync_mmap_readahead() takes them.  Linux starts after one step; here it takes two, since
+ * one costs uniform random faults in a small area a percent or two of waste.
  */
 #include "base/alloc.h"
 #include "policy/param.h"
@@ -40,8 +40,9 @@ static void readahead_mm_fini(void *prefetch, void *mm)
 }
 
 /*
- * Add a fault that no stream expected to the candidate that it is next to, or to a new one in place of the
- * oldest.  Return: the step of the stream that this makes, the candidate being free again; 0: not yet one.
+ * Add a fault that no stream expected to the candidate that it is next to, or to a new one in
+ * place of the oldest.  Return: the step of the stream that this makes, the candidate being
+ * free again; 0: not yet one.
  */
 static s64 candidate_note(struct readahead_mm *mm, u64 vpn)
 {

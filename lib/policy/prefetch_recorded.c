@@ -2,15 +2,17 @@
 /*
  * prefetch_recorded.c - bring the pages that followed this one in an earlier run.
  *
- * Parameters: FILE, first; record=1: write what faults to FILE at the end, and bring nothing; max=N: pages of
- * the largest window (64).  So: --prefetch recorded:FILE,record=1 once, then --prefetch recorded:FILE.
+ * Parameters: FILE, first; record=1: write what faults to FILE at the end, and bring nothing;
+ * max=N: pages of the largest window (64).  So: --prefetch recorded:FILE,record=1 once, then
+ * --prefetch recorded:FILE.
  * Source: REAP (ASPLOS'21); prefetch_recording.h has the file and what differs.
  *
- * Playing back: a vma belongs to the first area of its program, not yet taken, that has the page of its
- * fault; one of the same size if there is.  Of each area there is a place in the order, `next`.  A fault there or a
- * little later (some pages may be resident) brings the pages behind it.  What was brought does not fault, so a run
- * that goes as recorded faults next just behind it: then the window doubles.  A fault elsewhere brings
- * nothing, those that go on from there more and more.  A window half wasted is halved.
+ * Playing back: a vma belongs to the first area of its program, not yet taken, that has the
+ * page of its fault; one of the same size if there is.  Of each area there is a place in the
+ * order, `next`.  A fault there or a little later (some pages may be resident) brings the pages
+ * behind it.  What was brought does not fault, so a run that goes as recorded faults next just
+ * behind it: then the window doubles.  A fault elsewhere brings nothing, those that go on from
+ * there more and more.  A window half wasted is halved.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +23,8 @@
 #include "policy/prefetch_common.h"
 #include "policy/prefetch_recording.h"
 
-#define FIRST_WINDOW 8 /* pages; and how much later than expected a fault may come, in recorded faults */
+/* Pages; and how much later than expected a fault may come, in recorded faults. */
+#define FIRST_WINDOW 8
 
 /* A page of an area and where it comes in the order of faults. */
 struct place {
@@ -286,7 +289,8 @@ static struct area *area_of(struct recorded_mm *mm, const struct prefetch_fault 
 	struct area *area;
 
 	list_for_each_entry(area, &mm->areas, list)
-		if (area_is(&area->anchor, &area->start, &area->end, fault->vma_start, fault->vma_end))
+		if (area_is(&area->anchor, &area->start, &area->end, fault->vma_start,
+			    fault->vma_end))
 			return area;
 	area = area_alloc(mm->program);
 	if (!area)
@@ -298,8 +302,9 @@ static struct area *area_of(struct recorded_mm *mm, const struct prefetch_fault 
 	return area;
 }
 
-/* For lack of memory the fault is left out: what follows it is recorded as following the one before. */
-static void record_fault(struct recorded *rec, struct recorded_mm *mm, const struct prefetch_fault *fault)
+/* For lack of memory the fault is left out: what follows is recorded as following the one before. */
+static void record_fault(struct recorded *rec, struct recorded_mm *mm,
+			 const struct prefetch_fault *fault)
 {
 	struct area *area;
 
@@ -365,7 +370,7 @@ static bool cursor_has(const struct cursor *c, u64 vpn)
 	return false;
 }
 
-/* Add a page to the latest run, or to a new one.  Any two pages are a run.  False: there are no more runs. */
+/* Add a page to the latest run, or to a new one; any two pages are one.  False: no run is left. */
 static bool cursor_append(struct cursor *c, u64 vpn)
 {
 	struct prefetch_run *last = c->nr_runs ? &c->run[c->nr_runs - 1] : NULL;
@@ -384,9 +389,11 @@ static bool cursor_append(struct cursor *c, u64 vpn)
 }
 
 /* Ask for the window of pages behind place nr of the track. */
-static void cursor_ask(struct cursor *c, const struct track *track, const struct prefetch_fault *fault, u32 nr)
+static void cursor_ask(struct cursor *c, const struct track *track,
+		       const struct prefetch_fault *fault, u32 nr)
 {
-	u64 origin = track_origin(track, fault), stop = u64_min((u64)nr + 1 + 2 * c->window, track->nr);
+	u64 origin = track_origin(track, fault);
+	u64 stop = u64_min((u64)nr + 1 + 2 * c->window, track->nr);
 	u32 limit = (u32)u64_min(c->window, fault->max);
 
 	c->nr_runs = c->nr_pages = c->wasted = 0;
@@ -407,10 +414,10 @@ static bool cursor_expects(const struct cursor *c, const struct track *track, u6
 }
 
 /*
- * The cursor that a fault belongs to, and its place *nr in the order; NULL: it came elsewhere, which is
- * remembered.  Such a fault must not move the main cursor at once: it may be one that was not recorded because its
- * page was still resident then.  But where such faults keep to the order until their window is the
- * largest, there the run is.
+ * The cursor that a fault belongs to, and its place *nr in the order; NULL: it came elsewhere,
+ * which is remembered.  Such a fault must not move the main cursor at once: it may be one that
+ * was not recorded because its page was still resident then.  But where such faults keep to the
+ * order until their window is the largest, there the run is.
  */
 static struct cursor *replay_seek(struct replay *r, u64 page, u64 max, u32 *nr)
 {

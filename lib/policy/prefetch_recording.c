@@ -134,7 +134,8 @@ static int read_run(const char *p, struct list_head *areas, u64 *nr_faults)
 
 	if (mid == p || end == mid || *end != '\n' || list_empty(areas))
 		return -EINVAL;
-	if (first < -MAX_DISTANCE || first > MAX_DISTANCE || count < 1 || count > RECORDING_MAX_FAULTS)
+	if (first < -MAX_DISTANCE || first > MAX_DISTANCE || count < 1 ||
+	    count > RECORDING_MAX_FAULTS)
 		return -EINVAL;
 	*nr_faults += (u64)count;
 	if (*nr_faults > RECORDING_MAX_FAULTS)
@@ -159,7 +160,8 @@ int recording_read(FILE *file, struct list_head *areas, char *err, size_t len)
 		ret = !strncmp(line, "area ", 5) ? read_area(line + 5, areas) :
 						   read_run(line, areas, &nr_faults);
 		if (ret) {
-			snprintf(err, len, ret == -ENOMEM ? "no memory" : "line %lu makes no sense", nr);
+			snprintf(err, len, ret == -ENOMEM ? "no memory" : "line %lu makes no sense",
+				 nr);
 			return ret;
 		}
 	}

@@ -4,9 +4,10 @@
  *
  * Who calls it: prefetch_recorded.c.
  *
- * Addresses change from run to run, so a page is named by its program, its vma and its distance from the
- * vma's start.  A vma that grows downwards (a stack; mappings that are merged from above) keeps its end
- * instead, and distances are from there, negative.  Faults of one vma are an area:
+ * Addresses change from run to run, so a page is named by its program, its vma and its distance
+ * from the vma's start.  A vma that grows downwards (a stack; mappings that are merged from
+ * above) keeps its end instead, and distances are from there, negative.  Faults of one vma are
+ * an area:
  *
  *	upager-recording 1
  *	area start 256 sort            anchor, the vma's pages when it was first seen, the program
@@ -16,9 +17,9 @@
  *	-2 1
  *	end                            without this line the file was cut short
  *
- * Source: Ustiugov et al., "Benchmarking, Analysis, and Optimization of Serverless Function Snapshots" (REAP),
- * ASPLOS'21, section 5, which records the set of pages; here their order is kept, as budgets are smaller
- * than the set.
+ * Source: Ustiugov et al., "Benchmarking, Analysis, and Optimization of Serverless Function
+ * Snapshots" (REAP), ASPLOS'21, which records the set of pages; here their order is
+ * kept, as budgets are smaller than the set.
  */
 #ifndef UPAGER_PREFETCH_RECORDING_H
 #define UPAGER_PREFETCH_RECORDING_H
@@ -37,7 +38,10 @@ enum area_anchor {
 	AREA_END,   /* … from its end */
 };
 
-/* `count` pages from page `first` on (while recording) or from that distance on (when read), upwards. */
+/*
+ * `count` pages from page `first` on (while recording) or from that distance on (when read),
+ * upwards.
+ */
 struct area_run {
 	u64 first;
 	u64 count;
@@ -70,7 +74,8 @@ int must_check area_add(struct area *area, u64 first, u64 count);
 int must_check recording_write(FILE *file, const struct list_head *areas);
 /*
  * Read a file's areas, in its order, onto the end of the list.
- * Return: 0; -EINVAL or -ENOMEM with a message in err[0..len), and what was read so far on the list.
+ * Return: 0; -EINVAL or -ENOMEM with a message in err[0..len), and what was read so far on the
+ * list.
  */
 int must_check recording_read(FILE *file, struct list_head *areas, char *err, size_t len);
 

@@ -3,17 +3,20 @@
  * prefetch_stride.c - find the stride of the faults by majority vote, and read ahead along it.
  *
  * Parameters: max=N, the largest window (64); min=N, the first (4), in pages.
- * Source: Al Maruf and Chowdhury, "Effectively Prefetching Remote Memory with Leap", ATC'20: the trend is
- * the delta that has a strict majority among the last w, w growing from a quarter of the history to all of it,
- * found by Boyer and Moore's vote (their figure 5 and algorithm 1).  So a few faults that do not belong do not
- * hide it, and a short window sees a new trend early.  Differences:
- *  - Leap keeps one history for each process, in which streams that alternate hide each other.  Here a
- *    history is kept of each place where faults come (a tracker: a fault joins the nearest within NEAR pages),
- *    and one of those that come at new places, which sees strides larger than that.
- *  - Leap counts hits to size its window; our hits do not fault.  A window grows when the fault after its end
- *    shows that it was used, and shrinks by waste (prefetch_common.h).
+ * Source: Al Maruf and Chowdhury, "Effectively Prefetching Remote Memory with Leap", ATC'20:
+ * the trend is the delta that has a strict majority among the last w, w growing from a quarter
+ * of the history to all of it, found by Boyer and Moore's vote (their FindTrend).  So a few
+ * faults that do not belong do not hide it, and a short window sees a new trend early.
+ * Differences:
+ *  - Leap keeps one history for each process, in which streams that alternate hide each other.
+ *    Here a history is kept of each place where faults come (a tracker: a fault joins the
+ *    nearest within NEAR pages), and one of those that come at new places, which sees strides
+ *    larger than that.
+ *  - Leap counts hits to size its window; our hits do not fault.  A window grows when the fault
+ *    after its end shows that it was used, and shrinks by waste (prefetch_common.h).
  *  - Two steps of one page make a trend at once.
- *  - Without a trend Leap still brings the pages around; here nothing is brought, so random faults cost nothing.
+ *  - Without a trend Leap still brings the pages around; here nothing is brought, so random
+ *    faults cost nothing.
  * madvise: SEQUENTIAL reads max pages ahead from the first fault on; RANDOM reads nothing.
  */
 #include "base/alloc.h"
@@ -23,7 +26,7 @@
 #define NR_TRACKERS  16
 #define NEAR         1024 /* pages; 4 MiB */
 #define HISTORY      16   /* deltas; a power of two */
-#define FIRST_VOTE   4    /* the smallest window that is voted over: three equal deltas make a trend */
+#define FIRST_VOTE   4    /* the smallest window that is voted over: three equal deltas do */
 
 struct tracker {
 	u64 last; /* page of its latest fault */
@@ -55,7 +58,7 @@ static s64 tracker_delta(const struct tracker *t, u32 i)
 	return t->delta[(t->next - 1 - i) % HISTORY];
 }
 
-/* The delta that more than half of the last nr are; 0: there is none.  Boyer and Moore, MJRTY (1981). */
+/* The delta that more than half of the last nr are; 0: none.  Boyer and Moore, MJRTY (1981). */
 static s64 tracker_majority(const struct tracker *t, u32 nr)
 {
 	s64 candidate = 0;
@@ -122,8 +125,8 @@ static struct tracker *tracker_find(struct stride_mm *mm, u64 vpn, struct tracke
 }
 
 /*
- * A fault that no stream expected.  Return: the stride of the stream that it makes, the deltas that have shown
- * it being forgotten; 0: none yet.
+ * A fault that no stream expected.  Return: the stride of the stream that it makes, the deltas
+ * that have shown it being forgotten; 0: none yet.
  */
 static s64 stride_learn(struct stride_mm *mm, u64 vpn)
 {

@@ -68,7 +68,10 @@ static void machine_bring(struct machine *m, u64 vpn, enum page_state state)
 	m->page[vpn] = (struct page){ (u8)state, state == PAGE_FRESH };
 }
 
-/* Bring the pages of a run that are out; run->vpn counts from the vma's start.  Returns how many it names. */
+/*
+ * Bring the pages of a run that are out; run->vpn counts from the vma's start.  Returns how
+ * many it names.
+ */
 static u32 machine_bring_run(struct machine *m, u64 fault_vpn, const struct prefetch_run *run)
 {
 	u64 vpn = run->vpn - VMA_START;
@@ -192,7 +195,10 @@ static u64 use_four_streams(u64 i, u64 nr_pages, u64 *seed)
 	return i % 4 * (nr_pages / 4) + i / 4 % (nr_pages / 4);
 }
 
-/* Four threads, two of them backwards, with strides of 17, in an order that the scheduler might choose. */
+/*
+ * Four threads, two of them backwards, with strides of 17, in an order that the scheduler might
+ * choose.
+ */
 static u64 use_four_strides(u64 i, u64 nr_pages, u64 *seed)
 {
 	u64 quarter = nr_pages / 4, thread = i % 4, at = i / 4 * 17 % quarter;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * machine.h - a machine that is simulated for prefetchers: a program of one vma, fewer frames than it has pages,
- * and a prefetcher that is asked at each fault.
+ * machine.h - a machine that is simulated for prefetchers: a program of one vma, fewer frames
+ * than it has pages, and a prefetcher that is asked at each fault.
  *
- * Who calls it: test_machine.c (what each prefetcher must reach) and table.c (the figures, to be read).
- * Pages leave in the order in which they came, whether used or not: the simplest of policies, so that what is
- * measured is the prefetcher.
+ * Who calls it: test_machine.c (what each prefetcher must reach), test_recorded.c, and table.c
+ * (the figures, to be read).
+ * Pages leave in the order in which they came, whether used or not: the simplest of
+ * policies, so that what is measured is the prefetcher.
  */
 #ifndef PREFETCH_MACHINE_H
 #define PREFETCH_MACHINE_H
@@ -24,8 +25,8 @@ struct machine_setup {
 	u64 nr_pages, nr_frames;
 	u64 nr_uses;
 	/*
-	 * Uses are invisible, as on the real machine: no hit() is told, and every prefetched page that leaves is
-	 * told as waste but for those that proven() named.
+	 * Uses are invisible, as on the real machine: no hit() is told, and every prefetched
+	 * page that leaves is told as waste but for those that proven() named.
 	 */
 	bool blind;
 	bool random_victims; /* what stays resident is scattered */

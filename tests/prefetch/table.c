@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * table.c - what each prefetcher makes of each pattern of use, as a table: upager-prefetch-table [blind] [random].
+ * table.c - what each prefetcher makes of each pattern of use, as a table:
+ * upager-prefetch-table [blind] [random].
  *
- * blind, random: see struct machine_setup.  For each pair: faults, pages prefetched, and pages prefetched in vain,
- * of 1000 uses; and the time that this would take, none being 100: a fault is reckoned as 15 us, a page
- * brought ahead as 3 us (docs/KERNEL.md).
+ * blind, random: see struct machine_setup.  For each pair: faults, pages prefetched, and pages
+ * prefetched in vain, of 1000 uses; and the time that this would take, none being 100: a fault
+ * is reckoned as 15 us, a page brought ahead as 3 us.
  */
 #include "machine.h"
 

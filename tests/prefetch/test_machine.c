@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_machine.c - what the prefetchers must reach on the simulated machine, for a program that uses 16,384 pages
- * with frames for half of them: faults against those of none, and pages brought in vain against faults.
+ * test_machine.c - what the prefetchers must reach on the simulated machine, for a program that
+ * uses 16,384 pages with frames for half of them: faults against those of none, and pages
+ * brought in vain against faults.
  */
 #include "../unit/unit.h"
 #include "machine.h"
@@ -12,7 +13,10 @@ struct goal {
 	double wasted; /* pages in vain for each fault that there is without prefetch, at most */
 };
 
-/* Exact where nothing else can be: random faults must cost nothing, streams a window of 64 at a time. */
+/*
+ * Exact where nothing else can be: random faults must cost nothing, streams a window of 64 at a
+ * time.
+ */
 static const struct goal goals[] = {
 	{ "sequential", "readahead", 1 / 60.0, 0.001 },
 	{ "sequential", "stride", 1 / 60.0, 0.001 },

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* test_recorded.c - recording a run, its file to the byte, playing it back, and files that are not one. */
+/*
+ * test_recorded.c - recording a run, its file to the byte, playing it back, and files that are
+ * not one.
+ */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -123,8 +126,9 @@ static void test_play_back_follows_the_order(void **state)
 }
 
 /*
- * The order is 0 1 … 199, the run at 9; then it jumps to 100.  The second fault there brings a page, the third two …
- * When the window there is as large as may be (8), the run is there: a fault elsewhere moves nothing.
+ * The order is 0 1 … 199, the run at 9; then it jumps to 100.  The second fault there brings a
+ * page, the third two … When the window there is as large as may be (8), the run is there: a
+ * fault elsewhere moves nothing.
  */
 static void test_play_back_jump_is_followed_carefully(void **state)
 {
@@ -174,7 +178,10 @@ static void test_play_back_little_room_goes_on_where_it_stopped(void **state)
 	trace_end(&t);
 }
 
-/* The area of the vma's size is preferred; pages outside of a vma that is smaller now are left out. */
+/*
+ * The area of the vma's size is preferred; pages outside of a vma that is smaller now are left
+ * out.
+ */
 static void test_play_back_chooses_area_by_program_and_size(void **state)
 {
 	struct trace t;
@@ -224,10 +231,15 @@ static void test_play_back_waste_shrinks(void **state)
 	trace_end(&t);
 }
 
-/* The machine once recording, and then playing that: any repeated order is foreseen, however random. */
+/*
+ * The machine once recording, and then playing that: any repeated order is foreseen, however
+ * random.
+ */
 static void test_play_back_of_a_whole_run_saves_its_faults(void **state)
 {
-	static const char *const names[] = { "stride 17", "records of 16", "sequential", "uniform", "zipf scattered" };
+	static const char *const names[] = {
+		"stride 17", "records of 16", "sequential", "uniform", "zipf scattered",
+	};
 	const struct machine_setup setup = {
 		.nr_pages = 4096, .nr_frames = 2048, .nr_uses = 4 * 4096, .blind = true,
 	};
@@ -288,7 +300,10 @@ static void test_init_bad_file_says_what(void **state)
 	expect_bad(spec_of(",mix=2"), "mix");
 }
 
-/* Each allocation in turn fails: init says so, or an address space is refused, or a fault is left out. */
+/*
+ * Each allocation in turn fails: init says so, or an address space is refused, or a fault is
+ * left out.
+ */
 static void test_no_memory_is_survived(void **state)
 {
 	const char *const params[] = { "", ",record=1" };

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_streams.c - none, cluster, readahead and stride on traces made by hand: just these runs. */
+#include "base/alloc.h"
+#include "policy/param.h"
 #include "trace.h"
 
 static void test_none_sequential_brings_nothing(void **state)
@@ -65,10 +67,7 @@ static void test_stride_17_needs_four_faults(void **state)
 	TRACE_WHOLE("readahead", { 17 }, { 34 }, { 51 }, { 68 }, { 85 });
 }
 
-/*
- * Deltas 5 5 9 5 5 9 …: no three of four are equal after 5 5 9, nor after 5 9 5; the fourth fault after the
- * first 5 makes 5 5 9 5: three of four.
- */
+/* Of the deltas 5 5 9 no three are equal; of 5 5 9 5 three of four are. */
 static void test_stride_majority_overrules_noise(void **state)
 {
 	TRACE_WHOLE("stride", { 100 }, { 105 }, { 110 }, { 119 }, { 124, { { 129, 5, 4 } } });
@@ -108,7 +107,8 @@ static void test_stride_interleaved_streams(void **state)
 static void test_readahead_interleaved_streams(void **state)
 {
 	TRACE_WHOLE("readahead", { 1000 }, { 20000 }, { 40000 }, { 1001 }, { 19999 }, { 40001 },
-		    { 1002, { { 1003, 1, 4 } } }, { 19998, { { 19997, -1, 4 } } }, { 40002, { { 40003, 1, 4 } } },
+		    { 1002, { { 1003, 1, 4 } } }, { 19998, { { 19997, -1, 4 } } },
+		    { 40002, { { 40003, 1, 4 } } },
 		    { 40007, { { 40008, 1, 8 } } }, { 1007, { { 1008, 1, 8 } } },
 		    { 19993, { { 19992, -1, 8 } } });
 }
@@ -122,8 +122,9 @@ static void test_stream_zigzag_brings_nothing(void **state)
 }
 
 /*
- * Stream at 12 with [13 … 16] out: next is 17.  Two pages later (18, 19) still is the stream, resident pages lay
- * between.  Later than a quarter of the window and one: half as large, but not below the first.
+ * Stream at 12 with [13 … 16] out: next is 17.  Two pages later (18, 19) still is the stream,
+ * resident pages lay between.  Later than a quarter of the window and one: half as large, but
+ * not below the first.
  */
 static void test_stream_next_pages_resident_goes_on(void **state)
 {
@@ -132,7 +133,10 @@ static void test_stream_next_pages_resident_goes_on(void **state)
 		    { 76, { { 77, 1, 4 } } }, { 86 });
 }
 
-/* A page of the window itself faults: it was not brought, or lost.  The window halves and starts there. */
+/*
+ * A page of the window itself faults: it was not brought, or lost.  The window halves and
+ * starts there.
+ */
 static void test_stream_fault_inside_window_halves(void **state)
 {
 	TRACE_WHOLE("stride", { 10 }, { 11 }, { 12, { { 13, 1, 4 } } }, { 17, { { 18, 1, 8 } } },
@@ -140,7 +144,10 @@ static void test_stream_fault_inside_window_halves(void **state)
 		    { 41, { { 42, 1, 8 } } }, { 43, { { 44, 1, 4 } } }, { 44, { { 45, 1, 4 } } });
 }
 
-/* … but when it was only in staging, nothing was lost, and the end of the window stays where it is. */
+/*
+ * … but when it was only in staging, nothing was lost, and the end of the window stays where it
+ * is.
+ */
 static void test_stream_soft_fault_inside_window_is_silent(void **state)
 {
 	struct trace t = trace_begin("readahead", "trace");
@@ -305,6 +312,30 @@ static void test_init_bad_parameters_say_what(void **state)
 	assert_null(prefetcher_find("magic"));
 }
 
+/* Each allocation in turn fails: init says so, or the address space gets no state. */
+static void test_no_memory_is_said(void **state)
+{
+	static const char *const names[] = { "cluster", "readahead", "stride" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const struct prefetch_ops *ops = prefetcher_find(names[i]);
+		char err[200] = "";
+		void *prefetch;
+
+		alloc_fail_at(1);
+		assert_null(ops->init(NULL, 0, err, sizeof(err)));
+		assert_non_null(strstr(err, "no memory"));
+		prefetch = ops->init(NULL, 0, err, sizeof(err));
+		assert_non_null(prefetch);
+		alloc_fail_at(1);
+		if (ops->mm_init(prefetch, "trace"))
+			assert_true(alloc_fail_pending()); /* it needs none */
+		alloc_fail_at(0);
+		ops->fini(prefetch);
+		assert_int_equal(policy_bytes, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +363,7 @@ int main(void)
 		cmocka_unit_test(test_stream_proven_is_what_it_went_through),
 		cmocka_unit_test(test_stream_survives_noise),
 		cmocka_unit_test(test_init_bad_parameters_say_what),
+		cmocka_unit_test(test_no_memory_is_said),
 	};
 
 	return RUN(tests);

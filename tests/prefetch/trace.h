@@ -24,7 +24,10 @@ struct trace_step {
 	struct prefetch_run run[PREFETCH_MAX_RUNS]; /* nr == 0 ends them */
 };
 
-/* --prefetch `arg` for one address space of `program`, a vma of TRACE_PAGES and room for 1000 pages. */
+/*
+ * --prefetch `arg` for one address space of `program`, a vma of TRACE_PAGES and room for 1000
+ * pages.
+ */
 static inline struct trace trace_begin(const char *arg, const char *program)
 {
 	struct trace t = { .fault = { .vma_start = TRACE_START,
