@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "reclaim.h"
 #include "sup.h"
 #include "sys/uffd.h"
 
@@ -106,4 +107,7 @@ const struct hw_ops hw_linux = {
 	.map_copy = linux_map_copy,
 	.protect = linux_protect,
 	.wake = linux_wake,
+	.unstage = reclaim_unstage,
+	.peek = reclaim_peek,
+	.unstage_drop = reclaim_unstage_drop,
 };

@@ -20,7 +20,9 @@
 #include "control.h"
 #include "dump.h"
 #include "front.h"
+#include "reclaim.h"
 #include "sc.h"
+#include "stager.h"
 #include "sup.h"
 #include "sys/caps.h"
 #include "sys/remote.h"
@@ -96,7 +98,8 @@ static void on_tick(struct sup *sup)
 		if (s->fork_waits && !s->caller)
 			space_call_done(s);
 	}
-	again = placement_tick(sup, now_ns()) || sup->ending;
+	reclaim_work(sup);
+	again = placement_tick(sup, now_ns()) || sup->ending || reclaim_waits(sup);
 	list_for_each_entry(s, &sup->spaces, link)
 		again |= !list_empty(&s->parked) || !list_empty(&s->exit_waiters) ||
 			 s->fork_waits;
@@ -143,7 +146,9 @@ static void dispatch(struct sup *sup, const struct ring_event *ev)
 {
 	struct space *space;
 
-	if (ev->tag == TAG_SIGNAL) {
+	if (reclaim_event(sup, ev)) {
+		return;
+	} else if (ev->tag == TAG_SIGNAL) {
 		if (!ev->more)
 			ring_poll(&sup->ring, sup->sigfd, TAG_SIGNAL);
 		on_signal(sup);
@@ -163,6 +168,40 @@ static void dispatch(struct sup *sup, const struct ring_event *ev)
 	}
 }
 
+void sup_defer(struct sup *sup, const struct ring_event *ev)
+{
+	if (sup->nr_deferred == sup->max_deferred) {
+		u32 max = sup->max_deferred ? 2 * sup->max_deferred : 64;
+
+		sup->deferred = realloc(sup->deferred, max * sizeof(*ev));
+		BUG_ON(!sup->deferred);
+		sup->max_deferred = max;
+	}
+	sup->deferred[sup->nr_deferred++] = *ev;
+}
+
+/* Handling one may defer others. */
+static void dispatch_deferred(struct sup *sup)
+{
+	while (sup->nr_deferred) {
+		struct ring_event ev = sup->deferred[0];
+
+		memmove(sup->deferred, sup->deferred + 1, --sup->nr_deferred * sizeof(ev));
+		dispatch(sup, &ev);
+	}
+}
+
+/* The stubs were killed: take their ends. */
+static void collect_stubs(struct sup *sup)
+{
+	struct stager *st, *tmp;
+
+	drain_stops(sup);
+	list_for_each_entry_safe(st, tmp, &sup->stagers, link)
+		if (!st->pid && !st->jobs)
+			stager_end(st);
+}
+
 static void run_loop(struct sup *sup)
 {
 	struct ring_event ev[EVENT_BATCH];
@@ -172,6 +211,16 @@ static void run_loop(struct sup *sup)
 
 		for (int i = 0; i < n; i++)
 			dispatch(sup, &ev[i]);
+		dispatch_deferred(sup);
+		reclaim_work(sup);
+	}
+	stagers_kill(sup);
+	while (!list_empty(&sup->stagers)) {
+		int n = ring_wait(&sup->ring, ev, EVENT_BATCH, UINT64_MAX);
+
+		for (int i = 0; i < n; i++)
+			dispatch(sup, &ev[i]);
+		collect_stubs(sup);
 	}
 }
 
@@ -208,7 +257,8 @@ static int check_machine(struct sup *sup)
 			blocker);
 		return EXIT_UPAGER;
 	}
-	sup->uffd_features = UFFD_FEATURES_REQUIRED;
+	sup->uffd_features = UFFD_FEATURES_REQUIRED |
+			     (caps.uffd_features & (UFFD_FEATURE_MOVE | UFFD_FEATURE_POISON));
 	sup->vdso_site = remote_vdso_site();
 	sup->secret = sup->shared->secret;
 	sup->listener = -1;
@@ -247,6 +297,8 @@ static int make_world(struct sup *sup)
 		.layout = sup->opt->layout,
 		.overcommit = sup->opt->overcommit,
 		.commit_limit = commit_limit(sup->opt) >> PAGE_SHIFT,
+		.backing = &swap_backing,
+		.backing_arg = sup,
 	};
 
 	if (!config.commit_limit)
@@ -273,10 +325,22 @@ static int start_root(struct sup *sup, int go_fd)
 	return 0;
 }
 
+static int start_reclaim(struct sup *sup)
+{
+	char why[512];
+
+	if (!reclaim_init(sup, why, sizeof(why)))
+		return 0;
+	fprintf(stderr, "upager: %s\n", why);
+	return EXIT_UPAGER;
+}
+
 static void sup_fini(struct sup *sup)
 {
 	placement_release_all(sup);
 	sc_drop_orphans(sup);
+	reclaim_fini(sup);
+	free(sup->deferred);
 	mm_world_destroy(sup->world);
 	ring_fini(&sup->ring);
 	control_remove(sup->shared->control_path);
@@ -305,12 +369,15 @@ int supervise(const struct run_options *opt, struct run_shared *shared, pid_t ro
 	for (int i = 0; i < SPACE_BUCKETS; i++)
 		list_init(&sup.spaces_by_id[i]);
 	list_init(&sup.orphans);
+	list_init(&sup.stagers);
 	check_level = opt->check;
 	ret = check_machine(&sup);
 	if (!ret)
 		ret = open_sources(&sup);
 	if (!ret)
 		ret = make_world(&sup);
+	if (!ret)
+		ret = start_reclaim(&sup);
 	placement_init(&sup.placement, opt->hold);
 	stats_start(&sup.stats);
 	if (!ret)

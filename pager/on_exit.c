@@ -33,7 +33,9 @@ static bool make_writable(struct space *space, u64 addr)
 	struct vm_fault vmf = { .address = page_align_down(addr), .flags = FAULT_FLAG_WRITE };
 
 	mm_lookup_pte(space->mm, addr, &pte);
-	if (pte.state != PTE_NONE && !pte.wp)
+	if (pte.busy)
+		return false;
+	if (pte.state != PTE_NONE && pte.state != PTE_SWAP && !pte.wp)
 		return true;
 	if (pte.wp)
 		vmf.flags |= FAULT_FLAG_WP;
@@ -43,6 +45,7 @@ static bool make_writable(struct space *space, u64 addr)
 	case FAULT_OOM:
 		return false;
 	case FAULT_RESOLVED:
+		return vmf.handler != FH_DO_SWAP_PAGE_SOFT; /* that is on its way */
 	case FAULT_SPURIOUS: /* not ours: the kernel's business */
 	case FAULT_SIGBUS:
 	case FAULT_GONE:
@@ -93,6 +96,8 @@ static bool prepare(struct task *t)
 void exit_begin(struct task *t)
 {
 	t->exiting = true;
+	if (t->space)
+		t->space->nr_exiting++;
 	if (prepare(t)) {
 		(void)tracee_resume(t->tid, 0);
 		return;
@@ -117,6 +122,8 @@ bool exit_pending(struct sup *sup, const struct space *space)
 {
 	struct task *t;
 
+	if (!space->nr_exiting)
+		return false;
 	for (int i = 0; i < TASK_BUCKETS; i++)
 		list_for_each_entry(t, &sup->tasks[i], link)
 			if (t->space == space && t->exiting && proc_task_alive(t->tid))

@@ -5,12 +5,16 @@
  * Called by the loop, and again for parked faults when what they waited for is over; each time from the
  * top, because anything may have changed.  The answer itself is mm_handle_fault()'s.
  */
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "reclaim.h"
 #include "sc.h"
+#include "stager.h"
 #include "sup.h"
 #include "sys/uffd.h"
 
@@ -86,6 +90,16 @@ static void count_handled(struct stats *stats, const struct vm_fault *vmf, u64 s
 		hist_add(&stats->latency[vmf->handler], now - since_ns);
 }
 
+/* The bytes of a page cannot be had any more: that access gets SIGBUS. */
+static void lost_page(struct space *space, const struct parked_fault *f)
+{
+	fprintf(stderr, "upager: a page of process %d at %llx cannot be read back from swap; the access gets SIGBUS\n",
+		space->pid, (unsigned long long)f->address);
+	space->sup->stats.lost++;
+	if (uffd_poison(space->uffd, range_of(f->address, PAGE_SIZE)))
+		(void)kill(f->tid ? f->tid : space->pid, SIGBUS); /* before 6.6 */
+}
+
 /* Answer one fault or park it. */
 static void handle(struct space *space, const struct parked_fault *f)
 {
@@ -105,6 +119,8 @@ static void handle(struct space *space, const struct parked_fault *f)
 	switch (mm_handle_fault(space->mm, &vmf)) {
 	case FAULT_RESOLVED:
 		count_handled(&sup->stats, &vmf, f->since_ns, now_ns());
+		if (vmf.handler == FH_DO_SWAP_PAGE || vmf.handler == FH_DO_SWAP_PAGE_SOFT)
+			reclaim_prefetch(space, &vmf);
 		break;
 	case FAULT_SPURIOUS:
 		sup->stats.spurious++;
@@ -118,7 +134,8 @@ static void handle(struct space *space, const struct parked_fault *f)
 	case FAULT_GONE:
 		break; /* its tasks' ends are about to be reported */
 	case FAULT_SIGBUS:
-		BUG("SIGBUS from a private anonymous fault");
+		lost_page(space, f);
+		break;
 	}
 	if (check_level >= CHECK_VERIFY)
 		space_verify(space);
@@ -147,6 +164,10 @@ static void on_pagefault(struct space *space, const struct uffd_msg *msg, u64 no
 		stats->missing++;
 	}
 	t = task_find(space->sup, f.tid);
+	if (!t && space->stager && f.tid == space->stager->vpid) {
+		answer_raw(space, &f); /* what the stub finds missing was dropped behind our back */
+		return;
+	}
 	if (t && t->space == space)
 		placement_event(space->sup, t, now);
 	handle(space, &f);

@@ -14,6 +14,7 @@
 #include "dump.h"
 #include "front.h"
 #include "sc.h"
+#include "stager.h"
 #include "sup.h"
 
 /* ---- trapped calls ---- */
@@ -102,7 +103,8 @@ void on_stop_call(struct sup *sup, struct task *t)
 {
 	struct space *space = t->space;
 
-	bool taken = t->call.row->flags & SC_MM && (space->caller || space->fork_waits);
+	bool taken = t->call.row->flags & SC_MM && 
+		     (space->caller || space->fork_waits || space->evicting);
 
 	if (!taken)
 		taken = space->fork_waits = t->call.row->flags & SC_FORK &&
@@ -204,6 +206,9 @@ static void drop_space(struct sup *sup, struct task *t, const char *why)
 {
 	if (!t->space)
 		return;
+	if (t->exiting)
+		t->space->nr_exiting--;
+	t->exiting = false;
 	sc_abandon(sup, t);
 	dump_last_use(sup, t, why);
 	/* /proc/PID of the space must be that of a process that still uses it. */
@@ -270,13 +275,22 @@ static void on_new(struct sup *sup, struct task *t)
 			sc_adopt_orphan(sup, t);
 			return; /* its parent's event will let it go */
 		}
+		sc_first_run(t);
+		return;
 	}
 	resume(t);
 }
 
 void on_stop(struct sup *sup, struct tracee_stop s)
 {
-	struct task *t = task_get(sup, s.tid);
+	struct stager *st = stager_of_stub(sup, s.tid);
+	struct task *t;
+
+	if (st) {
+		stager_stop(st, s);
+		return;
+	}
+	t = task_get(sup, s.tid);
 
 	switch (s.event) {
 	case TE_EXITED:

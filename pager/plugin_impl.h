@@ -50,7 +50,6 @@ struct plugin {
 	void *self;
 	const struct policy_host *host;
 	char path[PATH_MAX];      /* as the user wrote it */
-	int fd;                   /* of the file; -1 */
 	void *dl;                 /* dlopen's */
 	struct watchdog dog;
 	struct slot *slot;

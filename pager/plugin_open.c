@@ -39,22 +39,24 @@ static int refuse(const struct plugin *p, char *err, size_t len, const char *fmt
 
 /*
  * By descriptor: the loader remembers files by name, and would give us the old one when the user has built his
- * plug-in anew and asks for it again.
+ * plug-in anew and asks for it again.  For the same reason the descriptor stays open for good: an object may
+ * stay loaded whatever we do, and the number must not come to mean another file.
  */
 static int open_file(struct plugin *p, char *err, size_t len)
 {
 	char name[32];
 	const char *why;
+	int fd = open(p->path, O_RDONLY | O_CLOEXEC);
 
-	p->fd = open(p->path, O_RDONLY | O_CLOEXEC);
-	if (p->fd < 0)
+	if (fd < 0)
 		return refuse(p, err, len, "%s", strerror(errno));
-	snprintf(name, sizeof(name), "/proc/self/fd/%d", p->fd);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	plugin_enter(p, "dlopen");
 	p->dl = dlopen(name, RTLD_NOW | RTLD_LOCAL);
 	plugin_leave(p);
 	if (p->dl)
 		return 0;
+	close(fd);
 	why = dlerror();
 	if (!strncmp(why, name, strlen(name)) && !strncmp(why + strlen(name), ": ", 2))
 		why += strlen(name) + 2;
@@ -120,8 +122,6 @@ static void plugin_destroy(struct plugin *p)
 		p->host->watch->owner = NULL;
 	if (p->fallback)
 		p->fallback_ops->fini(p->fallback);
-	if (p->fd >= 0)
-		close(p->fd);
 	free(p->slot);
 	free(p);
 }
@@ -137,7 +137,6 @@ static struct plugin *plugin_open(const char *spec, u64 capacity, const struct p
 		snprintf(err, len, "out of memory");
 		return NULL;
 	}
-	p->fd = -1;
 	p->host = host;
 	snprintf(p->path, sizeof(p->path), "%.*s", (int)n, spec);
 	p->fallback_ops = reclaim_policy_find(POLICY_DEFAULT);

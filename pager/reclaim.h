@@ -1,13 +1,68 @@
 /* SPDX-License-Identifier: MIT */
-/* reclaim.h - the budget and the policy of a run, seen from outside: what `upager ctl` shows and changes. */
+/*
+ * reclaim.h - keeping the tree within its budget: who goes when, and the machine's part of it.
+ *
+ * Who calls it: the loop, after each batch of events (reclaim_work); on_fault.c and space.c when pages that are
+ * out are needed; the control socket.  What a step means to the model is lib/mm/reclaim.h's.
+ *
+ *   room < low:   victims ---FILL---> staging ---packer---> store ---DROP---> room
+ *                    '-------------- protect, packer, store, ZAP ------------> room
+ *
+ * All of it is asynchronous: commands to stubs, jobs to the packer, writes to the swap file; each end is an event.
+ * While a command that touches the program's own pages is under way, calls of that address space wait
+ * (space->evicting), as the command waits for a call that is in the kernel.
+ * Linux counterpart: mm/vmscan.c (kswapd, shrink_node), mm/oom_kill.c.
+ */
 #ifndef UPAGER_RECLAIM_H
 #define UPAGER_RECLAIM_H
 
 #include <stdio.h>
 
 #include "base/base.h"
+#include "mm/hw.h"
+#include "mm/reclaim.h"
+#include "sys/ring.h"
 
+struct reclaimer;
+struct space;
+struct stager;
 struct sup;
+struct vm_fault;
+
+/*
+ * Set the run's budget, policy, prefetcher, store and packer up as the options say; nothing without --memory.
+ * Returns 0, or -errno with one line of why in err[0..len).
+ */
+int must_check reclaim_init(struct sup *sup, char *err, size_t len);
+/* Pre: every space is gone, every stub too. */
+void reclaim_fini(struct sup *sup);
+
+/* Keep room; let go on who waits for it.  To be called when events have been handled.  O(1) when there is room. */
+void reclaim_work(struct sup *sup);
+/* Is this completion for the reclaimer?  Then act on it. */
+bool reclaim_event(struct sup *sup, const struct ring_event *ev);
+/* Something that waits is looked at by the tick: must it go on? */
+bool reclaim_waits(const struct sup *sup);
+/*
+ * Handle the reclaimer's events that are there now, without waiting; others are kept for the loop.  For the few
+ * moments in which a stopped task's memory is needed on the spot.
+ */
+void reclaim_pump(struct sup *sup);
+/* A fault of a page that was out has been answered: bring what the prefetcher names. */
+void reclaim_prefetch(struct space *space, const struct vm_fault *vmf);
+
+/* The stager's space is gone: what others still want of its staging is written, then it ends. */
+void reclaim_flush(struct stager *st);
+/* Its stub has ended; nothing that it was told can be relied on. */
+void reclaim_stub_died(struct stager *st);
+void reclaim_mm_gone(struct space *space);
+
+/* Where swapped pages are; the arg is the sup. */
+extern const struct backing_ops swap_backing;
+/* hw_linux.c's: soft faults. */
+int reclaim_unstage(struct mm_struct *mm, u64 addr, void *stage, u32 index, u32 pfn);
+int reclaim_peek(void *stage, u32 index, void *page);
+void reclaim_unstage_drop(void *stage, u32 index, u32 pfn);
 
 /*
  * A new budget, in bytes (MEMORY_MIN_PAGES pages at least, whole pages).  Returns 0, or -errno with one line of

@@ -96,6 +96,8 @@ enum sc_verdict sc_set_tid_address_enter(struct sup *, struct task *);
 void sc_fork_event(struct space *space, int uffd);
 /* PTRACE_EVENT_{FORK,VFORK,CLONE}: `t` made task `child_tid`. */
 void sc_forked(struct sup *sup, struct task *t, pid_t child_tid);
+/* A new task, with its space, goes for the first time. */
+void sc_first_run(struct task *t);
 /* `t` is gone, or about to be: close what its call left open. */
 void sc_abandon(struct sup *sup, struct task *t);
 /* `t`, new and stopped, has no space: if its parent died before naming it, give it the orphan. */

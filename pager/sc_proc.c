@@ -16,12 +16,14 @@
 #include <linux/sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "audit.h"
 #include "base/check.h"
 #include "sc.h"
+#include "stager.h"
 #include "sup.h"
 #include "sys/uffd.h"
 
@@ -109,6 +111,9 @@ static void fork_commit(struct space *space, struct task *t, int uffd)
 	t->call.plan = NULL;
 	mm_plan_commit(plan, 0);
 	t->call.child_space = space_create(space->sup, t->call.child, uffd, 0);
+	t->call.child_space->vdso_site = space->vdso_site;
+	t->call.child_space->args = space->args;
+	memcpy(t->call.child_space->name, space->name, sizeof(space->name));
 	t->call.child_space->lock_future = false; /* MCL_FUTURE is not inherited */
 	t->call.child_space->may_lag = space->may_lag;
 }
@@ -238,12 +243,24 @@ enum sc_verdict sc_set_tid_address_enter(struct sup *sup, struct task *t)
 
 /* ---- the new task ---- */
 
+void sc_first_run(struct task *t)
+{
+	struct tracee_stop death = { .event = TE_NONE };
+
+	t->state = TASK_RUNNING;
+	/* A fork's child has an address space of its own. */
+	if (t->space && t->space->pid == t->tid && stager_create(t, &death)) {
+		on_stop(t->space->sup, death);
+		return;
+	}
+	(void)tracee_resume(t->tid, 0);
+}
+
 static void let_child_go(struct task *child)
 {
 	if (!child->first_stop_seen)
 		return; /* on_stop.c resumes it at its first stop, now that it has a space */
-	child->state = TASK_RUNNING;
-	(void)tracee_resume(child->tid, 0);
+	sc_first_run(child);
 }
 
 static bool is_making_task(const struct task *t)

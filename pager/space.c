@@ -12,7 +12,9 @@
 
 #include "base/check.h"
 #include "mm/mm_query.h"
+#include "reclaim.h"
 #include "sc.h"
+#include "stager.h"
 #include "sup.h"
 #include "sys/notify.h"
 #include "sys/remote.h"
@@ -52,11 +54,15 @@ static void space_free(struct space *space)
 {
 	struct parked_fault *f, *tmp;
 
+	BUG_ON(space->evicting);
 	BUG_ON(space->caller || !list_empty(&space->waiters));
 	list_for_each_entry_safe(f, tmp, &space->parked, link) {
 		list_del(&f->link);
 		free(f);
 	}
+	reclaim_mm_gone(space);
+	if (space->stager)
+		stager_detach(space->stager);
 	if (space->uffd >= 0) {
 		ring_unpoll(&space->sup->ring, SPACE_TAG(space));
 		close(space->uffd);
@@ -72,8 +78,10 @@ void space_put(struct space *space)
 {
 	struct mm_struct *mm = space->mm;
 
-	if (mm_users(mm) == 1)
+	if (mm_users(mm) == 1) {
+		mm_set_host(mm, NULL);
 		space_free(space);
+	}
 	mm_put(mm);
 }
 
@@ -95,15 +103,15 @@ static bool is_named(const char *name, const char *want)
 }
 
 /* Who pages the mapping of this line: anonymous private memory is ours. */
-static bool line_is_managed(const struct map_line *l)
+static bool line_is_managed(const struct space *space, const struct map_line *l)
 {
-	if (l->perm & MAP_PERM_SHARED || l->ino || l->dev)
+	if (l->perm & MAP_PERM_SHARED || l->ino || l->dev || stager_owns(space, l->start))
 		return false;
 	return l->name[0] == '\0' || is_named(l->name, "[heap]") || is_named(l->name, "[stack]") ||
 	       !strncmp(l->name, "[anon:", 6);
 }
 
-static u64 line_vm_flags(const struct map_line *l)
+static u64 line_vm_flags(const struct space *space, const struct map_line *l)
 {
 	u64 f = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
 
@@ -113,7 +121,9 @@ static u64 line_vm_flags(const struct map_line *l)
 	f |= l->perm & MAP_PERM_SHARED ? VM_SHARED | VM_MAYSHARE : 0;
 	if (is_named(l->name, "[stack]"))
 		f |= VM_GROWSDOWN;
-	if (!line_is_managed(l))
+	if (stager_owns(space, l->start))
+		f |= VM_DONTCOPY | VM_DONTDUMP;
+	if (!line_is_managed(space, l))
 		f |= VM_UNMANAGED;
 	/* Linux: _install_special_mapping, and what the architecture adds for its data pages. */
 	if (is_named(l->name, "[vdso]"))
@@ -152,7 +162,7 @@ static int reconcile_with_maps(struct space *space)
 
 		*d = (struct vma_desc){ .start = l->start,
 					.end = l->end,
-					.vm_flags = line_vm_flags(l),
+					.vm_flags = line_vm_flags(space, l),
 					.pgoff = l->start >> PAGE_SHIFT };
 		if (d->vm_flags & VM_UNMANAGED)
 			d->pgoff = l->pgoff;
@@ -348,6 +358,7 @@ static void set_layout(struct space *space)
 		.env_start = st.env_start, .env_end = st.env_end,
 		.mmap_base = place_mmap_base(space->sup, space->pid, STACK_GUARD_GAP),
 	});
+	space->args = (struct range){ st.arg_start, st.env_end };
 }
 
 int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death)
@@ -371,7 +382,11 @@ int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death)
 	mm = mm_alloc(sup->world, NULL);
 	BUG_ON(!mm);
 	t->space = space_create(sup, mm, uffd, t->tid);
+	t->space->vdso_site = vdso && sup->vdso_site ? vdso + sup->vdso_site : 0;
 	set_layout(t->space);
+	ret = stager_create(t, death);
+	if (ret)
+		return ret;
 	space_resync(t->space);
 	if (check_level >= CHECK_AUDIT)
 		audit_space(t->space, "execve");
@@ -408,7 +423,7 @@ void space_call_done(struct space *space)
 	faults_retry(space);
 	exits_retry(space);
 	space->fork_waits = false;
-	while (!space->caller && !list_empty(&space->waiters)) {
+	while (!space->caller && !space->evicting && !list_empty(&space->waiters)) {
 		t = list_first_entry(&space->waiters, struct task, wait_link);
 		list_del(&t->wait_link);
 		on_stop_call(space->sup, t);
@@ -419,17 +434,38 @@ void space_call_done(struct space *space)
 
 /* ---- a stopped task's memory ---- */
 
-/* Fill the pages of [addr, addr + len) that are missing in managed memory. */
+bool space_bring(struct space *space, u64 addr, unsigned int flags)
+{
+	struct sup *sup = space->sup;
+	enum fault_result result;
+	struct pte_info pte;
+
+	addr = page_align_down(addr);
+	for (;;) {
+		struct vm_fault vmf = { .address = addr, .flags = flags };
+
+		mm_lookup_pte(space->mm, addr, &pte);
+		if (pte.state != PTE_NONE && pte.state != PTE_SWAP && !pte.busy)
+			return true;
+		mm_reclaim(sup->world)->emergency = true;
+		result = mm_handle_fault(space->mm, &vmf);
+		mm_reclaim(sup->world)->emergency = false;
+		if (result != FAULT_RESOLVED && result != FAULT_PARKED)
+			return false;
+		reclaim_pump(sup); /* it may be on its way */
+	}
+}
+
+/* Fill the pages of [addr, addr + len) that are missing in managed memory; what stays missing reads as -EIO. */
 static void fill_pages(struct space *space, u64 addr, size_t len, unsigned int flags)
 {
-	for (u64 a = page_align_down(addr); a < addr + len; a += PAGE_SIZE) {
-		struct vm_fault vmf = { .address = a, .flags = flags };
-		struct pte_info pte;
+	for (u64 a = page_align_down(addr); a < addr + len; a += PAGE_SIZE)
+		(void)space_bring(space, a, flags);
+}
 
-		mm_lookup_pte(space->mm, a, &pte);
-		if (pte.state == PTE_NONE)
-			(void)mm_handle_fault(space->mm, &vmf); /* what stays missing reads as -EIO */
-	}
+int space_peek(struct space *space, u64 addr, void *dst, size_t len)
+{
+	return tracee_read(space->pid, addr, dst, len);
 }
 
 int space_read(struct task *t, u64 addr, void *dst, size_t len)

@@ -26,6 +26,9 @@
 struct control;
 struct sc_row;
 struct run_shared;
+struct reclaimer;
+struct space_prefetch;
+struct stager;
 
 /* A fault whose answer waits: for an open plan that will change its page, for a fork, or for a retry. */
 struct parked_fault {
@@ -61,6 +64,15 @@ struct space {
 	u32 verify_in;            /* events until the next mm_verify() */
 	u32 calls_audited;        /* for sampling the audit of very large spaces */
 	bool may_lag;             /* audit_frames.c, R15 */
+	u64 vdso_site;            /* address of a syscall instruction; 0: none known */
+	struct range args;        /* arguments and environment */
+	char name[16];            /* of its program, as /proc/PID/comm has it */
+	struct stager *stager;    /* NULL: none, its pages stay */
+	u32 evicting;             /* commands to stubs that touch its pages: calls wait */
+	u32 nr_exiting;           /* tasks between their exit stop and their end */
+	u32 pass;                 /* reclaimer.pass when pass_may was found out */
+	bool pass_may;
+	struct space_prefetch *prefetch; /* prefetch.c; NULL: none yet */
 };
 
 enum task_state {
@@ -130,6 +142,12 @@ struct sup {
 	u64 secret;               /* last argument of calls we inject (sc_seccomp.c) */
 	u64 vdso_site;            /* offset of a syscall instruction in the vdso; 0: none */
 	struct placement placement;
+	struct reclaimer *reclaim; /* NULL: no budget */
+	struct list_head stagers;
+	int stub_fd;              /* eventfd: a stub has run dry */
+	bool said_no_stager;
+	struct ring_event *deferred; /* events that came while reclaim_pump() waited for others */
+	u32 nr_deferred, max_deferred;
 	struct control *control;  /* control.c; NULL: no socket could be had */
 	FILE *dump;               /* --dump-mm; NULL: none */
 	struct stats stats;
@@ -154,6 +172,9 @@ int supervise(const struct run_options *opt, struct run_shared *shared, pid_t ro
 void sup_fail(struct sup *sup, const char *fmt, ...) printf_like(2, 3);
 /* Have tick work done some time soon (parked faults to retry, placement to review). */
 void sup_need_tick(struct sup *sup);
+
+/* Keep an event that came at a wrong moment for the loop. */
+void sup_defer(struct sup *sup, const struct ring_event *ev);
 
 /* ---- limits.c ---- */
 /* Bytes that --overcommit compares with: --commit-limit, else what this machine has.  0: unknown. */
@@ -202,6 +223,10 @@ void space_verify(struct space *space);
 void space_call_done(struct space *space);
 /* Read a stopped task's memory, filling missing pages first.  Returns 0, -EFAULT, -ESRCH. */
 int must_check space_read(struct task *t, u64 addr, void *dst, size_t len);
+/* Read what is there, without filling anything.  Returns 0, -EIO, -ESRCH. */
+int must_check space_peek(struct space *space, u64 addr, void *dst, size_t len);
+/* Bring a page that is out, waiting for whatever that takes.  Returns false: it cannot be had. */
+bool space_bring(struct space *space, u64 addr, unsigned int flags);
 int must_check space_write(struct task *t, u64 addr, const void *src, size_t len);
 
 /* ---- on_fault.c ---- */

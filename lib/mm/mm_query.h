@@ -17,6 +17,7 @@ struct mm_counters {
 	u32 mm_users, mm_count, map_count;
 	u64 total_vm, data_vm, exec_vm, stack_vm, locked_vm, pinned_vm;
 	u64 anon_rss;       /* present ptes of managed memory */
+	u64 swap_ptes;      /* pages that are swapped out */
 	u64 zero_ptes;      /* ptes that map the zero page; not part of anon_rss */
 	u64 hiwater_rss, hiwater_vm;
 	u64 pgtables_bytes; /* the root table included, which the kernel does not count */

@@ -18,6 +18,7 @@ void mm_get_counters(const struct mm_struct *mm, struct mm_counters *out)
 		.locked_vm = mm->locked_vm,
 		.pinned_vm = mm->pinned_vm,
 		.anon_rss = mm->nr_anon_ptes,
+		.swap_ptes = mm->nr_swap_ptes,
 		.zero_ptes = mm->nr_zero_ptes,
 		.hiwater_rss = mm->hiwater_rss,
 		.hiwater_vm = mm->hiwater_vm,

@@ -33,6 +33,13 @@ u64 mm_room(const struct mm_world *world)
 	return used < budget ? budget - used : 0;
 }
 
+u64 mm_over(const struct mm_world *world)
+{
+	u64 budget = world->reclaim.budget, used = world->frames.nr_used;
+
+	return budget && used > budget ? used - budget : 0;
+}
+
 bool reclaim_charge(struct mm_world *world, u64 nr)
 {
 	struct reclaim *r = &world->reclaim;
@@ -271,6 +278,29 @@ int mm_victim_walk(struct mm_world *world, u32 pfn,
 u32 mm_victim_mapped(struct mm_world *world, u32 pfn)
 {
 	return pfn_to_frame(world, pfn)->mapcount;
+}
+
+u32 mm_frame_slot(const struct mm_world *world, u32 pfn)
+{
+	return pfn_to_frame(world, pfn)->slot;
+}
+
+u32 mm_slot_frame(const struct mm_world *world, u32 slot)
+{
+	const struct frame *frame = swap_cache_lookup(world, (swp_entry_t){ slot });
+
+	return frame ? frame->pfn : PFN_NONE;
+}
+
+bool mm_slot_place(const struct mm_world *world, u32 slot, void **stage, u32 *index)
+{
+	const struct frame *frame = swap_cache_lookup(world, (swp_entry_t){ slot });
+
+	if (!frame || frame->mapcount || (frame->state != FRAME_STAGED && frame->state != FRAME_BUSY))
+		return false;
+	*stage = frame->staged_in;
+	*index = (u32)frame->index;
+	return true;
 }
 
 static int set_wp(struct vm_area_struct *vma, u64 addr, void *arg)

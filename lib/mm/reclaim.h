@@ -118,6 +118,14 @@ int must_check mm_isolate(struct mm_world *world, bool can_move, may_evict_fn ma
 /* Each mapping of a BUSY frame.  fn must not change the model. */
 int mm_victim_walk(struct mm_world *world, u32 pfn,
 		   int (*fn)(struct mm_struct *mm, u64 addr, u64 vm_flags, void *arg), void *arg);
+/* The slot of a victim, or of a page in staging. */
+u32 mm_frame_slot(const struct mm_world *world, u32 pfn);
+/* The frame that caches the slot; PFN_NONE (UINT32_MAX): none. */
+u32 mm_slot_frame(const struct mm_world *world, u32 slot);
+/* Is that in staging (or was, and is BUSY on its way out of it)?  Then where. */
+bool mm_slot_place(const struct mm_world *world, u32 slot, void **stage, u32 *index);
+/* Frames in use beyond the budget. */
+u64 mm_over(const struct mm_world *world);
 /* How many ptes still map it; 0: the program has freed it meanwhile. */
 u32 mm_victim_mapped(struct mm_world *world, u32 pfn);
 /* EVICT_UNSHARE: the machine has lifted the protection. */
@@ -142,6 +150,9 @@ void mm_unstaged(struct mm_world *world, u32 pfn, struct mm_struct *mm, u64 addr
 /* The machine has no copy any more; the slot holds its bytes (`clean`: and did already). */
 void mm_evicted(struct mm_world *world, u32 pfn, bool clean);
 
+/* The pte at addr is a swap pte, but the machine has the page, write-protected: it is a page of mm's own. */
+void mm_readopt(struct mm_struct *mm, u64 addr);
+
 /*
  * Bring the pages from addr on ahead of need, as long as they are swapped out, of one vma, and at hand, and
  * there is room; at most nr, at most SWAP_BUF_PAGES.  *slot: 0, or the slot of the page at which it ended because
@@ -155,7 +166,7 @@ void mm_prefetch_used(struct mm_struct *mm, u64 addr);
 
 /* What a policy of the user's own may ask of a page (include/upager/policy.h). */
 struct mm_page_info {
-	const void *mm;     /* an identity, not to be followed; NULL: unmapped */
+	const struct mm_struct *mm; /* of its first mapping; NULL: unmapped */
 	u64 addr, vm_flags;
 	u32 age_ms;         /* since it came in */
 	u32 mapcount;

@@ -133,6 +133,13 @@ void mm_unstaged(struct mm_world *world, u32 pfn, struct mm_struct *mm, u64 addr
 	reclaim_putback(world, frame, RECLAIM_TOUCHED);
 }
 
+void mm_readopt(struct mm_struct *mm, u64 addr)
+{
+	zap_page_range(mm, range_of(addr, PAGE_SIZE), NULL);
+	if (mm_adopt_page(mm, addr, false, true))
+		BUG("out of memory for a page that is there");
+}
+
 /* ---- ahead of need ---- */
 
 /* How many pages from addr on can come now; their bytes are in the buffer. */

@@ -3,6 +3,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
@@ -17,11 +18,27 @@ int remote_begin(struct remote *r, pid_t tid, u64 site)
 	return 0;
 }
 
+/* The kernel itself may touch the tracee's memory on its way in and out (rseq, set_child_tid). */
+static struct tracee_stop wait_or_serve(struct remote *r)
+{
+	struct tracee_stop s;
+
+	if (!r->idle)
+		return tracee_wait(r->tid);
+	for (;;) {
+		s = tracee_poll(r->tid);
+		if (s.event != TE_NONE)
+			return s;
+		r->idle(r->idle_arg);
+		sched_yield();
+	}
+}
+
 /* Wait for the syscall stop it was resumed to.  Returns 0 or -ESRCH with r->death set. */
 static int wait_syscall_stop(struct remote *r)
 {
 	for (;;) {
-		struct tracee_stop s = tracee_wait(r->tid);
+		struct tracee_stop s = wait_or_serve(r);
 
 		switch (s.event) {
 		case TE_SYSCALL:
@@ -37,10 +54,12 @@ static int wait_syscall_stop(struct remote *r)
 		case TE_GROUP_STOP:
 			r->stopped = true;
 			break;
+		case TE_FORKED:
+			r->child = (pid_t)s.msg;
+			break;
 		case TE_NONE:
 		case TE_NEW:
 		case TE_SECCOMP:
-		case TE_FORKED:
 		case TE_EXEC:
 		case TE_EXITING:
 		case TE_OTHER:

@@ -7,8 +7,8 @@
  * the program's own at a system call stop): nothing is written to the program's memory.  All signals
  * are held off meanwhile; SIGSTOP, which cannot be, is sent again afterwards.
  *
- * Only for moments when the tracee cannot wait for us: it must not fault on an armed page, nor wait for
- * another tracee.
+ * Only for moments when the tracee cannot wait for us, or only in a way that `idle` serves (its faults): it must
+ * not wait for another tracee.
  */
 #ifndef UPAGER_REMOTE_H
 #define UPAGER_REMOTE_H
@@ -22,6 +22,9 @@ struct remote {
 	sc_regs saved;
 	u64 saved_mask;
 	bool stopped;              /* a SIGSTOP came in between */
+	pid_t child;               /* the task that an injected clone made; 0: none */
+	void (*idle)(void *arg);   /* NULL: nothing to do; else called again and again while it runs */
+	void *idle_arg;
 	struct tracee_stop death;  /* event TE_EXITED/TE_KILLED when it died meanwhile, else TE_NONE */
 };
 

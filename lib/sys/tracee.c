@@ -108,6 +108,18 @@ struct tracee_stop tracee_wait(pid_t tid)
 	return classify(tid, status);
 }
 
+struct tracee_stop tracee_poll(pid_t tid)
+{
+	int status;
+	pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
+
+	if (got == 0)
+		return (struct tracee_stop){ .event = TE_NONE, .tid = tid };
+	if (got < 0)
+		return (struct tracee_stop){ .event = TE_NO_TASKS, .tid = tid };
+	return classify(tid, status);
+}
+
 int tracee_resume(pid_t tid, int sig)
 {
 	return (int)trace(PTRACE_CONT, tid, NULL, (void *)(long)sig);

@@ -45,6 +45,8 @@ int tracee_seize(pid_t tid);
 struct tracee_stop tracee_next(void);
 /* Wait for an event of `tid` alone. */
 struct tracee_stop tracee_wait(pid_t tid);
+/* The same without waiting: TE_NONE when there is none. */
+struct tracee_stop tracee_poll(pid_t tid);
 
 /* Resume, delivering `sig` (0: none). */
 int tracee_resume(pid_t tid, int sig);

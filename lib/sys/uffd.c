@@ -86,3 +86,10 @@ int uffd_read(int fd, struct uffd_msg *msgs, int max)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	return (int)((size_t)n / sizeof(*msgs));
 }
+
+int uffd_poison(int fd, struct range r)
+{
+	struct uffdio_poison p = { .range = { r.start, range_len(r) } };
+
+	return ioctl(fd, UFFDIO_POISON, &p) ? -errno : 0;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * oom.c - no page can leave and somebody needs one: the process with the largest demand is ended.
+ *
+ * Linux counterpart: mm/oom_kill.c (oom_badness: resident and swapped pages).
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "mm/mm_query.h"
+#include "reclaimer.h"
+#include "sup.h"
+#include "sys/procmaps.h"
+
+/* So long nothing may come free before it is believed: calls in the kernel end, threads get out of the way. */
+#define OOM_PATIENCE_NS      200000000ULL
+/* With swap full, nothing is to be waited for. */
+#define OOM_PATIENCE_FULL_NS 20000000ULL
+
+static u64 demand(const struct space *space)
+{
+	struct mm_counters c;
+
+	mm_get_counters(space->mm, &c);
+	return c.anon_rss + c.swap_ptes;
+}
+
+static struct space *largest(struct sup *sup)
+{
+	struct space *space, *found = NULL;
+
+	list_for_each_entry(space, &sup->spaces, link)
+		if (!found || demand(space) > demand(found))
+			found = space;
+	return found;
+}
+
+static void name_of(pid_t pid, char *name, size_t len)
+{
+	char path[32];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	f = fopen(path, "re");
+	if (!f || !fgets(name, (int)len, f))
+		snprintf(name, len, "?");
+	name[strcspn(name, "\n")] = '\0';
+	if (f)
+		fclose(f);
+}
+
+static void oom_kill(struct sup *sup, struct space *space)
+{
+	struct task *t;
+	char name[64];
+
+	name_of(space->pid, name, sizeof(name));
+	fprintf(stderr, "upager: out of memory: process %d (%s) with %llu MiB is ended; the budget is %llu MiB%s\n",
+		space->pid, name, (unsigned long long)demand(space) >> 8,
+		(unsigned long long)sup->reclaim->budget >> 8,
+		sup->reclaim->swap_full ? ", and swap is full (--swap-pool, --swap file:…)" : "");
+	sup->reclaim->oom_kills++;
+	sup->reclaim->oom_space = space->id;
+	for (int i = 0; i < TASK_BUCKETS; i++)
+		list_for_each_entry(t, &sup->tasks[i], link)
+			if (t->space == space)
+				(void)kill(t->tid, SIGKILL);
+	/* Dying threads take no faults any more; what they still need may exceed the budget. */
+	mm_reclaim(sup->world)->emergency = true;
+}
+
+void oom_forget(struct sup *sup, const struct space *space)
+{
+	if (!sup->reclaim || sup->reclaim->oom_space != space->id)
+		return;
+	sup->reclaim->oom_space = 0;
+	mm_reclaim(sup->world)->emergency = false;
+}
+
+void oom_check(struct sup *sup)
+{
+	struct reclaimer *r = sup->reclaim;
+	u64 now = now_ns();
+	struct space *space;
+
+	if (r->oom_space || sup->ending)
+		return;
+	if (r->nr_leaving || r->nr_filling || r->freed || r->nr_reads ||
+	    (r->nr_staged && !r->swap_full)) {
+		r->idle_since_ns = 0;
+		return;
+	}
+	if (!r->idle_since_ns)
+		r->idle_since_ns = now;
+	if (now - r->idle_since_ns < (r->swap_full ? OOM_PATIENCE_FULL_NS : OOM_PATIENCE_NS))
+		return;
+	r->idle_since_ns = 0;
+	space = largest(sup);
+	if (space)
+		oom_kill(sup, space);
+}

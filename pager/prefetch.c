@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * prefetch.c - after a fault of a page that was out: bring what the prefetcher names, and learn what was used.
+ *
+ * Nobody tells when a page that was brought ahead is used.  But when the next fault of a stream comes right behind
+ * what was brought for it, the stream has gone through it (Linux's readahead marker is the same idea).
+ */
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "reclaimer.h"
+#include "sup.h"
+
+/* Runs whose use is not known yet, of each address space. */
+#define NR_OPEN_RUNS 16
+
+struct space_prefetch {
+	void *state; /* the prefetcher's, for this mm; NULL: none */
+	struct prefetch_run open[NR_OPEN_RUNS];
+	u32 hand;
+};
+
+int prefetch_init(struct sup *sup, char *err, size_t len)
+{
+	struct reclaimer *r = sup->reclaim;
+
+	return prefetch_open(sup->opt->prefetch, false, &r->prefetch, &r->prefetcher, err, len);
+}
+
+void prefetch_fini(struct sup *sup)
+{
+	if (sup->reclaim->prefetch)
+		sup->reclaim->prefetch->fini(sup->reclaim->prefetcher);
+}
+
+static struct space_prefetch *prefetch_of(struct space *space)
+{
+	struct reclaimer *r = space->sup->reclaim;
+
+	if (!space->prefetch) {
+		space->prefetch = calloc(1, sizeof(*space->prefetch));
+		BUG_ON(!space->prefetch);
+		space->prefetch->state = r->prefetch->mm_init(r->prefetcher, space->name);
+	}
+	return space->prefetch;
+}
+
+void reclaim_mm_gone(struct space *space)
+{
+	struct sup *sup = space->sup;
+
+	if (!sup->reclaim)
+		return;
+	oom_forget(sup, space);
+	if (space->prefetch && space->prefetch->state)
+		sup->reclaim->prefetch->mm_fini(sup->reclaim->prefetcher, space->prefetch->state);
+	free(space->prefetch);
+	space->prefetch = NULL;
+}
+
+/* The fault at vpn is where a stream goes on: what was brought for it has been used. */
+static void prove(struct space *space, u64 vpn)
+{
+	struct space_prefetch *p = space->prefetch;
+
+	for (u32 i = 0; i < NR_OPEN_RUNS; i++) {
+		struct prefetch_run *run = &p->open[i];
+
+		if (!run->nr || run->vpn + (u64)run->stride * run->nr != vpn)
+			continue;
+		for (u32 k = 0; k < run->nr; k++)
+			mm_prefetch_used(space->mm, (run->vpn + (u64)run->stride * k) << PAGE_SHIFT);
+		run->nr = 0;
+	}
+}
+
+/* Bring one run.  Returns how many pages of it are here now. */
+static void bring(struct space *space, const struct prefetch_run *run)
+{
+	u32 done = 0, slot;
+
+	while (done < run->nr) {
+		u64 addr = (run->vpn + (u64)run->stride * done) << PAGE_SHIFT;
+		u32 n = mm_prefetch(space->mm, addr, run->stride == 1 ? run->nr - done : 1, &slot);
+
+		if (slot)
+			swap_read_ahead(space, addr + n * PAGE_SIZE, slot);
+		done += n ? n : 1; /* one that is here, or cannot come, is passed over */
+	}
+}
+
+void reclaim_prefetch(struct space *space, const struct vm_fault *vmf)
+{
+	struct reclaimer *r = space->sup->reclaim;
+	struct space_prefetch *p = prefetch_of(space);
+	struct prefetch_run run[PREFETCH_MAX_RUNS];
+	struct vma_info vma;
+	struct prefetch_fault f = {
+		.vpn = vmf->address >> PAGE_SHIFT,
+		.write = vmf->flags & FAULT_FLAG_WRITE,
+		.soft = vmf->handler == FH_DO_SWAP_PAGE_SOFT,
+	};
+	u64 room = mm_room(space->sup->world);
+	u32 n;
+
+	if (!p->state || !mm_find_vma(space->mm, vmf->address, &vma))
+		return;
+	f.seq = vma.vm_flags & VM_SEQ_READ;
+	f.rand = vma.vm_flags & VM_RAND_READ;
+	f.vma_start = vma.start >> PAGE_SHIFT;
+	f.vma_end = vma.end >> PAGE_SHIFT;
+	/* What a window takes must not be what the next fault waits for. */
+	f.max = (u32)u64_min(room > r->low / 2 ? room - r->low / 2 : 0, 64);
+	prove(space, f.vpn);
+	n = r->prefetch->fault(r->prefetcher, p->state, &f, run);
+	for (u32 i = 0; i < n; i++) {
+		bring(space, &run[i]);
+		p->open[p->hand++ % NR_OPEN_RUNS] = run[i];
+	}
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reclaimer.h - the reclaimer's inside: shared by reclaim.c (who goes when), swap.c (bytes), prefetch.c and oom.c.
+ */
+#ifndef UPAGER_RECLAIMER_H
+#define UPAGER_RECLAIMER_H
+
+#include "packer.h"
+#include "policy/prefetch_ops.h"
+#include "plugin.h"
+#include "policy/reclaim_ops.h"
+#include "reclaim.h"
+#include "stager.h"
+#include "sup.h"
+#include "swap/store.h"
+
+/* Ring tags; [TAG_STORE, TAG_STORE + 2^32) is the store's. */
+#define TAG_STUBS  (4ULL << 32)
+#define TAG_PACKER (5ULL << 32)
+#define TAG_STORE  (6ULL << 32)
+
+#define NR_JOBS 4
+
+/* A page that is read back from the swap file. */
+struct swap_read {
+	struct list_head link; /* reclaimer.reads */
+	u32 slot;
+	u32 space_id;          /* prefetch: to be mapped there when it has come; 0: a fault asks again */
+	u64 addr;
+	bool done;
+	bool dropped;          /* the slot was freed meanwhile */
+	int err;
+	u8 *page;              /* aligned; owned */
+};
+
+/*
+ * A page that leaves without staging: EVICT_ZAP.  Each mapping holds its space, so that none can go or be added
+ * until it is over.
+ */
+#define ZAP_MAX_MAPS 64
+struct zap {
+	struct list_head link; /* reclaimer.zaps_new, then .zaps */
+	u32 pfn;
+	u32 to_drop;           /* mappings whose DONTNEED is not done yet */
+	bool clean;
+	bool storing;          /* its bytes are on their way to the file */
+	u32 nr;
+	struct zap_map {
+		struct zap *zap;
+		struct space *space;
+		u64 addr;
+		bool failed;   /* it could not be dropped here */
+	} map[];
+};
+
+struct reclaimer {
+	bool can_move;         /* UFFDIO_MOVE */
+	u64 budget;            /* pages */
+	u64 low, high;         /* room, in pages: below low it begins, at high it ends */
+	u64 staged_target;     /* pages to keep in staging: the second chance */
+	u64 nr_staged, nr_filling; /* over all stagers */
+	u64 nr_leaving;        /* frames that will soon be free: being read, stored, dropped, zapped */
+	u32 turn;              /* whose oldest page goes next: stagers whose turn differs */
+
+	struct swap_store *store;
+	struct packer *packer;
+	struct pack_job *jobs[NR_JOBS]; /* idle ones */
+	int nr_idle_jobs;
+	struct list_head zaps_new; /* protected; to be packed */
+	struct list_head zaps;     /* being packed, stored, dropped */
+	struct list_head reads;
+	u32 nr_reads;
+	u8 *page;              /* scratch for one page, aligned */
+	bool swap_full;        /* the store had no room; until a slot is dropped */
+	bool freed;            /* frames came free: whoever waits may try again */
+
+	const struct prefetch_ops *prefetch;
+	void *prefetcher;
+
+	u64 idle_since_ns;     /* somebody waits for memory and nothing leaves; 0: not so */
+	u32 oom_space;         /* id of the space that was killed and is not yet gone; 0: none */
+	u32 pass;              /* of reclaim_work: what may_evict() found out of a space holds for one pass */
+	bool running;          /* between low and high */
+	bool waiting;          /* a fault found no room */
+	char policy_spec[4096]; /* as the user said */
+
+	u64 pool_bytes, file_bytes; /* what the store may use */
+	int swap_fd;           /* -1: none */
+	struct policy_host policy_host;
+	u64 oom_kills, soft_failed, write_errors;
+};
+
+/* ---- swap.c ---- */
+int must_check swap_init(struct sup *sup, char *err, size_t len);
+void swap_fini(struct sup *sup);
+/* The store's events. */
+void swap_event(struct sup *sup, const struct ring_event *ev);
+/* Have `slot` read for a prefetch into addr of space. */
+void swap_read_ahead(struct space *space, u64 addr, u32 slot);
+/* A write to the file has ended (reclaim.c). */
+void reclaim_written(struct sup *sup, u32 slot, int err);
+
+/* ---- oom.c ---- */
+/* Somebody waits for memory in vain. */
+void oom_check(struct sup *sup);
+void oom_forget(struct sup *sup, const struct space *space);
+
+/* ---- prefetch.c ---- */
+int must_check prefetch_init(struct sup *sup, char *err, size_t len);
+void prefetch_fini(struct sup *sup);
+
+#endif /* UPAGER_RECLAIMER_H */

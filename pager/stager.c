@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: MIT */
+/* stager.c - see stager.h. */
+#include "stager.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "reclaim.h"
+#include "sc.h"
+#include "sup.h"
+#include "sys/notify.h"
+#include "sys/remote.h"
+#include "sys/uapi.h"
+#include "sys/uffd.h"
+
+#define STAGING_BYTES (STAGING_PAGES * PAGE_SIZE)
+#define GUARD_BYTES   PAGE_SIZE
+
+/* ---- birth: calls injected into a task of the program ---- */
+
+/* A birth in progress. */
+struct birth {
+	struct sup *sup;
+	struct space *space;
+	struct stager *st;
+	struct remote r;
+	long fds[3]; /* in the program: the area's memfd, the userfaultfd, the eventfd; -1: not there */
+	int err;     /* why it cannot be; 0: it can */
+};
+
+/* Run one call; after a failure nothing more is run.  Returns its result, or -errno. */
+static long call(struct birth *b, long nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5)
+{
+	long result = -ESRCH;
+
+	if (b->err)
+		return -1;
+	if (remote_syscall(&b->r, &result, nr, a0, a1, a2, a3, a4, a5))
+		b->err = -ESRCH;
+	else if ((unsigned long)result >= (unsigned long)-4095L)
+		b->err = (int)result;
+	return result;
+}
+
+struct gift {
+	int listener, fd;
+};
+
+static int give(void *arg)
+{
+	const struct gift *g = arg;
+
+	return notify_give_fd(g->listener, g->fd, 10);
+}
+
+/* Give the task a descriptor of ours; its number there. */
+static void give_fd(struct birth *b, int i, int fd)
+{
+	struct gift g = { b->sup->listener, fd };
+	long result;
+
+	b->fds[i] = -1;
+	if (b->err)
+		return;
+	if (remote_syscall_served(&b->r, &result, SC_GIVE_FD, b->sup->secret, give, &g))
+		b->err = -ESRCH;
+	else if (result < 0)
+		b->err = (int)result;
+	else
+		b->fds[i] = result;
+}
+
+/* Also after a failure: nothing may stay behind. */
+static void close_fds(struct birth *b)
+{
+	long result;
+
+	for (int i = 0; i < 3; i++)
+		if (b->fds[i] >= 0 && b->err != -ESRCH)
+			(void)!remote_syscall(&b->r, &result, SYS_close, (u64)b->fds[i], 0, 0, 0, 0,
+					      b->sup->secret);
+}
+
+/* Pages [from, to) of the area, which are mapped alike. */
+static void map_part(struct birth *b, u64 base, u32 from, u32 to)
+{
+	(void)call(b, SYS_mmap, base + from * PAGE_SIZE, (to - from) * PAGE_SIZE,
+		   (u64)stub_page_prot(from), MAP_SHARED | MAP_FIXED, (u64)b->fds[0], from * PAGE_SIZE);
+}
+
+static void map_area(struct birth *b)
+{
+	struct stager *st = b->st;
+	u64 len = STUB_AREA_SIZE + STAGING_BYTES + GUARD_BYTES;
+	u32 from = 0;
+	u64 base;
+
+	base = (u64)call(b, SYS_mmap, 0, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			 (u64)-1, 0);
+	st->area = range_of(base, len);
+	st->staging = base + STUB_AREA_SIZE;
+	for (u32 i = 1; i <= STUB_PAGES; i++) {
+		if (i < STUB_PAGES && stub_page_prot(i) == stub_page_prot(from))
+			continue;
+		map_part(b, base, from, i);
+		from = i;
+	}
+	(void)call(b, SYS_mprotect, st->staging, STAGING_BYTES, PROT_READ | PROT_WRITE, 0, 0,
+		   b->sup->secret);
+	(void)call(b, SYS_madvise, base, len, MADV_DONTFORK, 0, 0, b->sup->secret);
+	(void)call(b, SYS_madvise, base, len, MADV_DONTDUMP, 0, 0, b->sup->secret);
+	if (!b->err)
+		b->err = uffd_register(b->space->uffd, range_of(st->staging, STAGING_BYTES));
+}
+
+/* The new task stands at its first stop, with the registers of the task that made it. */
+static int start_stub(struct birth *b, pid_t tid)
+{
+	struct stager *st = b->st;
+	struct tracee_stop s = tracee_wait(tid);
+	struct stub_regs at;
+	sc_regs regs;
+
+	if (s.event == TE_EXITED || s.event == TE_KILLED)
+		return -ESRCH;
+	at = stub_start_regs(&st->stub, st->area.start, (int)b->fds[2]);
+	if (tracee_get_regs(tid, &regs))
+		return -ESRCH;
+	regs.rip = at.rip;
+	regs.rsp = at.rsp;
+	regs.rdi = at.rdi;
+	regs.rsi = at.rsi;
+	regs.orig_rax = (unsigned long)-1;
+	if (tracee_set_regs(tid, &regs) || tracee_set_sigmask(tid, ~0UL))
+		return -ESRCH;
+	st->pid = tid;
+	(void)tracee_resume(tid, 0);
+	return 0;
+}
+
+static void queue(struct stager *st, struct stager_op op, struct stub_cmd cmd)
+{
+	st->op[st->stub.head % STUB_RING] = op;
+	stub_queue(&st->stub, &cmd);
+	st->nr_ops++;
+	st->queued = true;
+}
+
+static void queue_plain(struct stager *st, u64 nr, u64 a0, u64 a1)
+{
+	queue(st, (struct stager_op){ OP_NONE }, (struct stub_cmd){ nr, { a0, a1 } });
+}
+
+/* Its first commands: a session of its own, a name, and no descriptors but two. */
+static void settle(struct stager *st, long uffd, long eventfd)
+{
+	long low = uffd < eventfd ? uffd : eventfd, high = uffd < eventfd ? eventfd : uffd;
+	u32 index = (u32)st->stub.head % STUB_RING;
+
+	strcpy(stub_scratch_ours(&st->stub, index), "upager-stub");
+	queue_plain(st, SYS_prctl, PR_SET_NAME, stub_scratch(&st->stub, index));
+	queue_plain(st, SYS_setsid, 0, 0);
+	if (low > 0)
+		queue_plain(st, SYS_close_range, 0, (u64)low - 1);
+	if (high > low + 1)
+		queue_plain(st, SYS_close_range, (u64)low + 1, (u64)high - 1);
+	queue_plain(st, SYS_close_range, (u64)high + 1, ~0U);
+	stager_kick(st);
+}
+
+static void make_stub(struct birth *b)
+{
+	struct stager *st = b->st;
+	char path[32];
+	long vpid;
+
+	vpid = call(b, SYS_clone, CLONE_VM, 0, 0, 0, 0, b->sup->secret);
+	if (b->err)
+		return;
+	st->vpid = (pid_t)vpid;
+	b->err = b->r.child ? start_stub(b, b->r.child) : -ECHILD;
+	if (b->err)
+		return;
+	st->uffd = (int)b->fds[1];
+	settle(st, b->fds[1], b->fds[2]);
+	snprintf(path, sizeof(path), "/proc/%d/mem", st->pid);
+	st->mem = open(path, O_RDONLY | O_CLOEXEC);
+	if (st->mem < 0)
+		b->err = -errno;
+}
+
+static void serve_faults(void *arg)
+{
+	struct space *space = arg;
+
+	on_uffd(space);
+	if (!list_empty(&space->parked)) {
+		reclaim_pump(space->sup);
+		faults_retry(space);
+	}
+}
+
+static struct stager *stager_alloc(struct space *space)
+{
+	struct stager *st = calloc(1, sizeof(*st));
+
+	BUG_ON(!st);
+	st->sup = space->sup;
+	st->space = space;
+	st->mem = -1;
+	list_add_tail(&st->link, &space->sup->stagers);
+	return st;
+}
+
+static void stager_free(struct stager *st)
+{
+	list_del(&st->link);
+	stub_destroy(&st->stub);
+	if (st->mem >= 0)
+		close(st->mem);
+	free(st);
+}
+
+bool stager_owns(const struct space *space, u64 addr)
+{
+	const struct stager *st;
+
+	list_for_each_entry(st, &space->sup->stagers, link)
+		if (st->space == space && range_contains(st->area, addr))
+			return true;
+	return false;
+}
+
+static void tell_part(struct space *space, u64 addr, u64 len, int prot, int flags, u64 pgoff,
+		      struct vm_file *file)
+{
+	struct mmap_args a = {
+		.addr = addr, .len = len, .prot = prot, .flags = flags | MAP_FIXED, .pgoff = pgoff,
+		.file = file, .unmanaged = true, .extra_vm_flags = VM_DONTCOPY | VM_DONTDUMP,
+	};
+	struct mm_plan *plan;
+
+	if (mm_plan_mmap(space->mm, &a, &plan))
+		space->resync = true;
+	else
+		mm_plan_commit(plan, addr);
+}
+
+/* The model knows the area, which nobody pages. */
+static void tell_model(struct stager *st)
+{
+	struct vm_file *file = NULL;
+	struct stat sb;
+	u32 from = 0;
+
+	if (!fstat(st->stub.memfd, &sb))
+		file = vm_file_get(st->sup->world, (struct vm_file_id){ sb.st_dev, sb.st_ino }, "/memfd:upager");
+	BUG_ON(!file);
+	for (u32 i = 1; i <= STUB_PAGES; i++) {
+		if (i < STUB_PAGES && stub_page_prot(i) == stub_page_prot(from))
+			continue;
+		tell_part(st->space, st->area.start + from * PAGE_SIZE, (i - from) * PAGE_SIZE,
+			  stub_page_prot(from), MAP_SHARED, from, file);
+		from = i;
+	}
+	vm_file_put(file);
+	tell_part(st->space, st->staging, STAGING_BYTES, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, 0, NULL);
+	tell_part(st->space, st->staging + STAGING_BYTES, GUARD_BYTES, PROT_NONE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, 0, NULL);
+}
+
+int stager_create(struct task *t, struct tracee_stop *death)
+{
+	struct space *space = t->space;
+	struct sup *sup = space->sup;
+	struct birth b = { .sup = sup, .space = space, .fds = { -1, -1, -1 } };
+	int ret;
+
+	if (!sup->opt->memory || space->uffd < 0 || space->stager)
+		return 0;
+	if (sup->listener < 0)
+		b.err = -ENOTSUP;
+	b.st = stager_alloc(space);
+	if (!b.err)
+		b.err = stub_create(&b.st->stub, sup->secret);
+	ret = remote_begin(&b.r, t->tid, space->vdso_site);
+	if (ret) {
+		stager_free(b.st);
+		return 0; /* dying: its end is reported by the next wait */
+	}
+	b.r.idle = serve_faults;
+	b.r.idle_arg = space;
+	mm_reclaim(sup->world)->emergency = true;
+	give_fd(&b, 0, b.st->stub.memfd);
+	map_area(&b);
+	give_fd(&b, 1, space->uffd);
+	give_fd(&b, 2, sup->stub_fd);
+	make_stub(&b);
+	close_fds(&b);
+	ret = remote_end(&b.r);
+	mm_reclaim(sup->world)->emergency = false;
+	*death = b.r.death;
+	if (b.err && b.st->pid)
+		(void)kill(b.st->pid, SIGKILL); /* its end frees it */
+	if (!b.err) {
+		space->stager = b.st;
+		tell_model(b.st);
+	} else if (b.st->pid) {
+		b.st->space = NULL;
+		b.st->dying = true;
+	} else {
+		stager_free(b.st);
+	}
+	if (b.err && !ret && !sup->said_no_stager) {
+		sup->said_no_stager = true;
+		fprintf(stderr, "upager: memory of process %d cannot be taken back: %s; it counts, but "
+				"stays\n", t->tid, strerror(-b.err));
+	}
+	return ret;
+}
+
+/* ---- death ---- */
+
+static void kill_stub(struct stager *st)
+{
+	if (st->dying)
+		return;
+	st->dying = true;
+	(void)kill(st->pid, SIGKILL);
+}
+
+void stager_detach(struct stager *st)
+{
+	st->space = NULL;
+	if (!st->nr_used)
+		kill_stub(st);
+	else
+		reclaim_flush(st);
+}
+
+struct stager *stager_of_stub(struct sup *sup, pid_t tid)
+{
+	struct stager *st;
+
+	list_for_each_entry(st, &sup->stagers, link)
+		if (st->pid == tid)
+			return st;
+	return NULL;
+}
+
+void stager_stop(struct stager *st, struct tracee_stop s)
+{
+	switch (s.event) {
+	case TE_EXITED:
+	case TE_KILLED:
+		st->pid = 0;
+		st->dying = true;
+		reclaim_stub_died(st);
+		if (st->space && st->space->stager == st)
+			st->space->stager = NULL;
+		if (!st->nr_used && !st->jobs)
+			stager_free(st);
+		break;
+	case TE_NONE:
+	case TE_NO_TASKS:
+		break;
+	case TE_SIGNAL:
+	case TE_GROUP_STOP:
+	case TE_NEW:
+	case TE_SECCOMP:
+	case TE_SYSCALL:
+	case TE_FORKED:
+	case TE_EXEC:
+	case TE_EXITING:
+	case TE_OTHER:
+		(void)tracee_resume(st->pid, 0); /* no signal is for it, and it never stops for long */
+		break;
+	}
+}
+
+void stager_end(struct stager *st)
+{
+	if (st->pid)
+		kill_stub(st);
+	else
+		stager_free(st);
+}
+
+void stagers_kill(struct sup *sup)
+{
+	struct stager *st;
+
+	list_for_each_entry(st, &sup->stagers, link)
+		kill_stub(st);
+}
+
+/* ---- commands ---- */
+
+bool stager_room(const struct stager *st, u32 nr)
+{
+	return !st->dying && stub_room(&st->stub) >= nr;
+}
+
+u64 stager_addr(const struct stager *st, u32 place)
+{
+	return st->staging + place * PAGE_SIZE;
+}
+
+u32 stager_free_places(struct stager *st, u32 max, u32 *first)
+{
+	u32 n = 0;
+
+	for (u32 i = 0; i < STAGING_PAGES && st->place[st->fill_hand].state != PLACE_FREE; i++)
+		st->fill_hand = (st->fill_hand + 1) % STAGING_PAGES;
+	*first = st->fill_hand;
+	while (n < max && *first + n < STAGING_PAGES && st->place[*first + n].state == PLACE_FREE)
+		n++;
+	return n;
+}
+
+static void queue_move(struct stager *st, struct stager_op op, u64 dst, u64 src)
+{
+	u32 index = (u32)st->stub.head % STUB_RING;
+	struct uffdio_move *arg = stub_scratch_ours(&st->stub, index);
+
+	*arg = (struct uffdio_move){ .dst = dst, .src = src, .len = op.nr * PAGE_SIZE };
+	queue(st, op,
+	      (struct stub_cmd){ SYS_ioctl, { (u64)st->uffd, UFFDIO_MOVE, stub_scratch(&st->stub, index) } });
+}
+
+void stager_fill(struct stager *st, u64 addr, u32 place, u32 nr)
+{
+	queue_move(st, (struct stager_op){ OP_FILL, place, nr, addr }, stager_addr(st, place), addr);
+	st->fill_hand = (place + nr) % STAGING_PAGES;
+}
+
+void stager_rescue(struct stager *st, u32 place, u64 addr)
+{
+	queue_move(st, (struct stager_op){ OP_RESCUE, place, 1, addr }, addr, stager_addr(st, place));
+}
+
+void stager_unshare(struct stager *st, u64 addr, u32 nr)
+{
+	queue(st, (struct stager_op){ OP_UNSHARE, .addr = addr, .nr = nr },
+	      (struct stub_cmd){ SYS_madvise, { addr, nr * PAGE_SIZE, MADV_POPULATE_WRITE } });
+}
+
+void stager_drop(struct stager *st, u32 place, u32 nr)
+{
+	queue(st, (struct stager_op){ OP_DROP, place, nr },
+	      (struct stub_cmd){ SYS_madvise,
+				 { stager_addr(st, place), nr * PAGE_SIZE, MADV_DONTNEED } });
+}
+
+void stager_zap(struct stager *st, u64 addr, void *cookie)
+{
+	queue(st, (struct stager_op){ OP_ZAP, .addr = addr, .cookie = cookie },
+	      (struct stub_cmd){ SYS_madvise, { addr, PAGE_SIZE, MADV_DONTNEED } });
+}
+
+void stager_kick(struct stager *st)
+{
+	if (st->queued)
+		stub_kick(&st->stub);
+	st->queued = false;
+}
+
+struct stager_op stager_next_lost(struct stager *st)
+{
+	st->nr_ops--;
+	return st->op[st->stub.seen++ % STUB_RING];
+}
+
+bool stager_next(struct stager *st, struct stager_op *op, s64 *result, u32 *moved)
+{
+	u64 index = st->stub.seen % STUB_RING;
+
+	*moved = 0;
+	if (!stub_collect(&st->stub, result, 1))
+		return false;
+	*op = st->op[index];
+	st->nr_ops--;
+	if (op->kind == OP_FILL || op->kind == OP_RESCUE) {
+		struct uffdio_move arg;
+
+		memcpy(&arg, stub_scratch_ours(&st->stub, (u32)index), sizeof(arg));
+		if (arg.move > 0)
+			*moved = (u32)u64_min((u64)arg.move >> PAGE_SHIFT, op->nr);
+	}
+	return true;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stager.h - the machine's hands inside one address space: its stub, and its staging area.
+ *
+ * Who calls it: reclaim.c, which decides; hw_linux.c for soft faults; space.c and sc_proc.c when an address space is
+ * made; on_stop.c when a stub stops or ends.  It knows places and frames' numbers, not why.
+ *
+ * Made with the address space when the run has a budget: the area (code, commands, results), then the staging area,
+ * a plain private mapping that is registered with the space's userfaultfd so that UFFDIO_MOVE may go there.
+ *
+ *      [ code | commands | results, scratch | staging ... | guard ]     one mapping's room; not for children of a fork
+ *
+ * It outlives its space while another space still wants pages that are in the staging area: the stub keeps the
+ * address space alive in the kernel.
+ */
+#ifndef UPAGER_STAGER_H
+#define UPAGER_STAGER_H
+
+#include <sys/types.h>
+
+#include "base/base.h"
+#include "base/list.h"
+#include "sys/stub.h"
+#include "sys/tracee.h"
+
+struct space;
+struct sup;
+struct task;
+
+#define STAGING_PAGES 1024u
+
+enum place_state {
+	PLACE_FREE,
+	PLACE_FILLING,  /* the stub moves a page in */
+	PLACE_STAGED,
+	PLACE_READING,  /* the packer reads it */
+	PLACE_STORING,  /* its bytes are on their way to the file */
+	PLACE_MOVING,   /* the stub moves it back, for a fault */
+	PLACE_DROPPING, /* the stub drops it */
+};
+
+struct place {
+	u32 pfn;
+	u8 state;      /* enum place_state */
+	bool clean;    /* DROPPING: its slot held its bytes already */
+	bool unwanted; /* the program has freed the page: to be dropped when nobody is at it */
+};
+
+/* What a command was for; by its number modulo STUB_RING. */
+enum stager_op_kind {
+	OP_NONE,    /* its result does not matter */
+	OP_FILL,    /* MOVE into places [place, place + nr) from addr */
+	OP_UNSHARE, /* POPULATE_WRITE before a FILL; failing is found out by that */
+	OP_RESCUE,  /* MOVE place back to addr */
+	OP_DROP,    /* DONTNEED places [place, place + nr) */
+	OP_ZAP,     /* DONTNEED the program's page at addr */
+};
+
+struct stager_op {
+	enum stager_op_kind kind;
+	u32 place, nr;
+	u64 addr;
+	void *cookie; /* ZAP: the caller's */
+};
+
+struct stager {
+	struct list_head link;  /* sup.stagers */
+	struct sup *sup;
+	struct space *space;    /* NULL: gone */
+	pid_t pid;              /* the stub; 0: it is gone */
+	pid_t vpid;             /* as its own pid namespace has it */
+	struct stub stub;
+	u64 staging;            /* address of the staging area in the program */
+	struct range area;      /* all of it */
+	int uffd;               /* the stub's descriptor of the space's userfaultfd */
+	int mem;                /* /proc/PID/mem; -1 */
+	u32 nr_used;            /* places that are not FREE */
+	u32 nr_staged;          /* places STAGED */
+	u32 fill_hand;          /* where the next page goes; places are filled round and round */
+	u32 turn;               /* reclaimer.turn when its oldest pages were last written */
+	u32 jobs;               /* packer jobs that read its pages */
+	bool has_unwanted;      /* some place is `unwanted` */
+	bool stuck;             /* a page could not be moved back: write soon */
+	u32 nr_ops;             /* commands whose results are to come */
+	bool queued;            /* commands were queued since the last kick */
+	bool dying;             /* it was told to end, or killed */
+	struct place place[STAGING_PAGES];
+	struct stager_op op[STUB_RING];
+};
+
+/*
+ * Make one in the address space of `t`, which is at a syscall exit stop or its first stop, with a userfaultfd.
+ * The injected calls may fault: faults of the space are answered meanwhile.  space->stager stays NULL when it
+ * cannot be had (one line says so, once): its pages then cannot be evicted.
+ * Returns 0, or -ESRCH: t died (*death).
+ */
+int must_check stager_create(struct task *t, struct tracee_stop *death);
+/* Is addr in an area of ours in that space? */
+bool stager_owns(const struct space *space, u64 addr);
+/* Its space is gone. */
+void stager_detach(struct stager *st);
+/* The stager whose stub is task `tid`; NULL: none. */
+struct stager *stager_of_stub(struct sup *sup, pid_t tid);
+/* Its stub stopped or ended. */
+void stager_stop(struct stager *st, struct tracee_stop s);
+/* End all stubs (the run is over). */
+void stagers_kill(struct sup *sup);
+
+/* Room for `nr` more commands? */
+bool stager_room(const struct stager *st, u32 nr);
+/* `nr` FREE places next to each other, at most max, as many as there are at the hand; 0: none.  *first. */
+u32 stager_free_places(struct stager *st, u32 max, u32 *first);
+/* Queue commands; sent by stager_kick().  Pre: room. */
+void stager_fill(struct stager *st, u64 addr, u32 place, u32 nr);
+void stager_unshare(struct stager *st, u64 addr, u32 nr);
+void stager_rescue(struct stager *st, u32 place, u64 addr);
+void stager_drop(struct stager *st, u32 place, u32 nr);
+void stager_zap(struct stager *st, u64 addr, void *cookie);
+void stager_kick(struct stager *st);
+/* The address of a place in the program. */
+u64 stager_addr(const struct stager *st, u32 place);
+/*
+ * The next command that is done: what it was, and what came of it: 0 or -errno; *moved: pages, for FILL and
+ * RESCUE.  Returns false when there is none yet.
+ */
+bool stager_next(struct stager *st, struct stager_op *op, s64 *result, u32 *moved);
+/* The oldest command that a dead stub never answered.  Pre: nr_ops. */
+struct stager_op stager_next_lost(struct stager *st);
+/* Nobody needs it any more.  Pre: no place is used, no job is out. */
+void stager_end(struct stager *st);
+
+#endif /* UPAGER_STAGER_H */
