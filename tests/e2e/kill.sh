@@ -2,31 +2,38 @@
 # SPDX-License-Identifier: MIT
 # Kill a part of upager with SIGKILL at random moments, while a tree of processes writes checked data.
 #
-#	kill.sh -u /path/to/upager [-b BINDIR] [-n ROUNDS] [-s SEED]
+#	kill.sh -u /path/to/upager [-b BINDIR] [-n ROUNDS] [-s SEED] [-o "upager options"] [-m KIB] [PART…]
 #
 # Parts: the supervisor (who traces the program), the front process (the pid the user started), the
-# front before the program has started, and any process of the run, with the front after it. After each kill the
-# whole tree must be gone within two seconds, no byte in the files may be wrong (journal.c), and
-# nothing may be left in /dev/shm. Prints "ok|FAIL PART" lines and a summary.
+# front before the program has started (start), and any process of the run, with the front after it.  Under a
+# budget also the stub, whoever of its siblings it serves, with the front after it.  After each kill the
+# whole tree must be gone within two seconds, no byte in the files may be wrong (journal.c; with -m
+# records.c of tests/memory, each of whose writers has KIB), and nothing may be left in /dev/shm or of a swap
+# file $SWAPFILE that the options name. Prints "ok|FAIL PART" lines and a summary.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-upager=${UPAGER:-} bin=$here rounds=8 seed=$$
+upager=${UPAGER:-} bin=$here rounds=8 seed=$$ extra= writer=journal kib=
 
-while getopts u:b:n:s: opt; do
+while getopts u:b:n:s:o:m: opt; do
 	case $opt in
 	u) upager=$OPTARG ;;
 	b) bin=$OPTARG ;;
 	n) rounds=$OPTARG ;;
 	s) seed=$OPTARG ;;
+	o) extra=$OPTARG ;;
+	m) writer=records kib=$OPTARG ;;
 	*) sed -n '5s/^#	//p' "$0" >&2; exit 2 ;;
 	esac
 done
-[ -x "$upager" ] && [ -x "$bin/journal" ] || { echo "kill.sh: needs -u UPAGER and -b BINDIR" >&2; exit 2; }
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || set -- supervisor front start any
+[ -x "$upager" ] && [ -x "$bin/$writer" ] || { echo "kill.sh: needs -u UPAGER and -b BINDIR" >&2; exit 2; }
 RANDOM=$((seed % 32768))
 work=$(mktemp -d "${TMPDIR:-/tmp}/kill.XXXXXX") || exit 2
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-failed=0
+failed=0 records=0
+extra=${extra//SWAPFILE/$work/swap}
 
 # wait_for FILE: until it has a line; 10 seconds at the most.
 wait_for()
@@ -48,6 +55,15 @@ descendants()
 	done
 }
 
+# The tasks below a pid that block every signal there is: a stub does, no program of ours.
+stubs()
+{
+	local pid
+	for pid in $(descendants "$1"); do
+		grep -qs '^SigBlk:.fffffff[ef]7ffbfeff\|^SigBlk:.fffffffffffbfeff' "/proc/$pid/status" && echo "$pid"
+	done
+}
+
 # victim PART: the pid to kill.
 victim()
 {
@@ -57,9 +73,9 @@ victim()
 	case $1 in
 	front | start) echo "$front" ;;
 	supervisor) awk '/^TracerPid/ { print $2 }' "/proc/$program/status" ;;
-	any)
-		all=($(descendants "$front"))
-		echo "${all[RANDOM % ${#all[@]}]}"
+	any | stub)
+		if [ "$1" = any ]; then all=($(descendants "$front")); else all=($(stubs "$front")); fi
+		[ ${#all[@]} -eq 0 ] || echo "${all[RANDOM % ${#all[@]}]}"
 		;;
 	esac
 }
@@ -71,7 +87,7 @@ once()
 	rm -rf "$work"/*
 	mkdir "$work/dir"
 	"$bin/runone" -t 30 -p "$work/front" -e "$work/err" -s "$work/status" -- \
-		"$upager" run -- "$bin/journal" write "$work/dir" &
+		"$upager" run $extra -- "$bin/$writer" write "$work/dir" $kib &
 	runner=$!
 	wait_for "$work/front" || why="did not start"
 	[ "$1" = start ] || wait_for "$work/dir/pid" || why="the program did not start"
@@ -82,21 +98,26 @@ once()
 		target=$(cat "$work/front")
 	}
 	kill -KILL "$target" 2>/dev/null
-	if [ "$1" = any ]; then
+	if [ "$1" = any ] || [ "$1" = stub ]; then
 		# When it was one of the program's, the rest goes on: ended like the others.
 		sleep 0.1
 		kill -KILL "$(cat "$work/front")" 2>/dev/null
 	fi
 	wait $runner
+	[ -z "$why" ] || return
 	if ! grep -q '^\(exit\|signal\)' "$work/status" || grep -Eq "^(survivor|left)" "$work/status"; then
 		why="after SIGKILL of $target: $(tr '\n' ' ' <"$work/status")"
-	elif ! "$bin/journal" check "$work/dir" 2>"$work/check"; then
+	elif ! "$bin/$writer" check "$work/dir" $kib >"$work/count" 2>"$work/check"; then
 		why=$(cat "$work/check")
+	elif [ -e "$work/swap" ]; then
+		why="left its swap file"
+	else
+		records=$((records + $(cat "$work/count") + 0))
 	fi
 }
 
 echo "seed $seed"
-for part in supervisor front start any; do
+for part; do
 	why=
 	for _ in $(seq "$rounds"); do
 		once $part
@@ -109,5 +130,6 @@ for part in supervisor front start any; do
 		echo "FAIL $part: $why"
 	fi
 done
-echo "kill: $((4 - failed)) passed, $failed failed"
+[ -z "$kib" ] || echo "$records records were written in all"
+echo "kill: $(($# - failed)) passed, $failed failed"
 [ $failed -eq 0 ]
