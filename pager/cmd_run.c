@@ -17,9 +17,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "commands.h"
 #include "front.h"
 #include "options.h"
+#include "policy/prefetch_ops.h"
+#include "policy/reclaim_ops.h"
 
 enum {
 	OPT_CHECK = 256,
@@ -199,6 +202,33 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
+static void help_line(FILE *f, const char *name, const char *help)
+{
+	fprintf(f, *help ? "  %-10s %s\n" : "  %s\n", name, help);
+}
+
+/* The text after the options: ours, and the policies with their parameters. */
+static char *help_filter(int key, const char *text, void *input)
+{
+	char *out = NULL;
+	size_t len;
+	FILE *f;
+
+	if (key != ARGP_KEY_HELP_POST_DOC)
+		return (char *)text;
+	f = open_memstream(&out, &len);
+	BUG_ON(!f);
+	fputs("Policies and their parameters (R: a share, as 25%):\n", f);
+	for (size_t i = 0; reclaim_policies[i]; i++)
+		help_line(f, reclaim_policies[i]->name, reclaim_policies[i]->help);
+	fputs("Prefetchers:\n", f);
+	for (size_t i = 0; prefetchers[i]; i++)
+		help_line(f, prefetchers[i]->name, prefetchers[i]->help);
+	fprintf(f, "\n%s", text);
+	BUG_ON(fclose(f));
+	return out;
+}
+
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
@@ -206,6 +236,7 @@ static const struct argp argp = {
 	.doc = "Run PROG, and all that it starts, under the pager.\v"
 	       "Exits as PROG does: with its code, or by its signal. upager's own failures: 125; "
 	       "PROG cannot be executed: 126; not found: 127.",
+	.help_filter = help_filter,
 };
 
 /* ---- PROG ---- */
