@@ -10,7 +10,8 @@
  * Parameters: in=R (25%) of the capacity is A1in's share; out=R (50%) of the capacity, in keys, A1out's.
  *
  * A touch in A1in changes nothing: it belongs to the burst that brought the page.  Rescued from probation: it
- * came after the page's time in A1in, so it is the second request that the policy waits for: Am.
+ * came after the page's time in A1in, so it is the second request that the policy waits for: Am.  Refused: the
+ * other queue's newest end, for a queue full of pages that cannot leave must not hide the other one.
  * Source: Johnson, Shasha, "2Q: a low overhead high performance buffer management replacement algorithm",
  * VLDB 1994, the full version.
  */
@@ -95,6 +96,7 @@ static void twoq_insert(void *policy, struct reclaim_node *node, u64 key, unsign
 	struct twoq *p = policy;
 	bool again = ghost_forget(&p->table, &p->a1out, key);
 
+	ghost_trim(&p->table, &p->a1out, kout(p, p->policy.capacity));
 	if (flags & RECLAIM_PREFETCH)
 		ahead_insert(&p->policy, node);
 	else
@@ -127,17 +129,18 @@ static struct reclaim_node *twoq_victim(void *policy)
 static void twoq_putback(void *policy, struct reclaim_node *node, enum reclaim_putback why)
 {
 	struct twoq *p = policy;
-	bool am = node->where == AM || (why == RECLAIM_TOUCHED && !ahead_held(node));
+	bool a1in = why == RECLAIM_TOUCHED ? ahead_held(node) : node->where == AM;
 
-	queue_add_newest(am ? &p->am : &p->a1in, node);
+	queue_add_newest(a1in ? &p->a1in : &p->am, node);
 }
 
 static void twoq_evicted(void *policy, struct reclaim_node *node, u64 key)
 {
 	struct twoq *p = policy;
 
+	/* One more than Kout until the next insert: that page's key may be the oldest, and is in A1out still. */
 	if (node->where != AM)
-		ghost_push(&p->table, &p->a1out, key, kout(p, p->policy.capacity));
+		ghost_push(&p->table, &p->a1out, key, kout(p, p->policy.capacity) + 1);
 }
 
 static void twoq_forget(void *policy, struct reclaim_node *node)

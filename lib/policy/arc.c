@@ -10,7 +10,8 @@
  * p is the size that T1 should have, c the capacity.  A key found in B1 or B2 makes its page start in T2.
  * Invariants, after each insert: |T1| + |B1| <= c; |T1| + |T2| + |B1| + |B2| <= 2c.
  *
- * Parameters: none.  Rescued from probation: a use like any other, T2.
+ * Parameters: none.  Rescued from probation: a use like any other, T2.  Refused: the other list's newest end, for
+ * a list full of pages that cannot leave must not hide the other one.
  * Source: Megiddo, Modha, "ARC: a self-tuning, low overhead replacement cache", FAST 2003, figure 4.  The paper
  * looks the key up before it makes room, here room is made ahead of need: REPLACE works with the p of before
  * this request, and does not know whether the page that is to come was in B2.
@@ -83,8 +84,8 @@ static int arc_resize(void *policy, u64 capacity)
 
 	if (ret)
 		return ret;
-	/* T1's share of the whole stays the same. */
-	p->p = (u64)((unsigned __int128)p->p * capacity / p->policy.capacity);
+	/* T1's share of the whole stays the same.  No overflow below 2^32 pages, 16 TiB. */
+	p->p = p->p * capacity / p->policy.capacity;
 	p->policy.capacity = capacity;
 	trim_ghosts(p);
 	return 0;
@@ -157,9 +158,9 @@ static struct reclaim_node *arc_victim(void *policy)
 static void arc_putback(void *policy, struct reclaim_node *node, enum reclaim_putback why)
 {
 	struct arc *p = policy;
-	bool used = why == RECLAIM_TOUCHED && !ahead_held(node);
+	bool t1 = why == RECLAIM_TOUCHED ? ahead_held(node) : node->where == T2;
 
-	queue_add_newest(used || node->where == T2 ? &p->t2 : &p->t1, node);
+	queue_add_newest(t1 ? &p->t1 : &p->t2, node);
 }
 
 static void arc_evicted(void *policy, struct reclaim_node *node, u64 key)

@@ -16,6 +16,7 @@
  *
  * S and the ghosts are kept as numbered marks, so that they can grow and a page on probation can be found
  * again, or not, by its number.  Rescued from probation: a use of a HIR page; still in S, it becomes LIR.
+ * Refused: LIR in any case, for on Q, which is short, the same few pages would be offered again and again.
  * Source: Jiang, Zhang, "LIRS: an efficient low inter-reference recency set replacement policy to improve
  * buffer cache performance", SIGMETRICS 2002, section 3.3.
  */
@@ -305,19 +306,16 @@ static void lirs_putback(void *policy, struct reclaim_node *node, enum reclaim_p
 	struct lirs *p = policy;
 	u32 i = ahead_held(node) ? 0 : mark_of_out(p, node);
 
-	if (i)
+	if (i) {
 		mark_in(p, i);
-	if (why == RECLAIM_REFUSED) {
-		if (i)
-			p->mark[i].state = RESIDENT;
-		node->u32 = i;
-		queue_add_newest(&p->q, node);
-	} else if (i) {
 		stack_del(p, i);
-		add_lir(p, node, i);
-	} else {
-		add_unknown(p, node);
+	} else if (why == RECLAIM_REFUSED) {
+		i = mark_alloc(p, node);
 	}
+	if (i)
+		add_lir(p, node, i);
+	else
+		add_unknown(p, node);
 }
 
 static void lirs_evicted(void *policy, struct reclaim_node *node, u64 key)

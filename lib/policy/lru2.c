@@ -16,7 +16,8 @@
  * one; the active list's oldest are moved down without asking.  Time is counted in evictions and activations;
  * a page that comes back after no more of these than the active list has pages would have stayed if it had
  * been there, and starts active.
- * Rescued from probation: that was the scan, and it was used: active.
+ * Rescued from probation: that was the scan, and it was used: active.  Refused: active too, as Linux does
+ * with pages that it could not take.
  * Source: Linux mm/vmscan.c (shrink_folio_list, shrink_active_list, inactive_is_low), mm/workingset.c.
  */
 #include <errno.h>
@@ -159,10 +160,10 @@ static void lru2_putback(void *policy, struct reclaim_node *node, enum reclaim_p
 {
 	struct lru2 *p = policy;
 
-	if (why == RECLAIM_TOUCHED && !ahead_held(node))
-		activate(p, node);
-	else
+	if (why == RECLAIM_TOUCHED && ahead_held(node))
 		queue_add_newest(&p->inactive, node);
+	else
+		activate(p, node);
 }
 
 static void lru2_evicted(void *policy, struct reclaim_node *node, u64 key)

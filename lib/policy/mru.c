@@ -96,6 +96,9 @@ static void mru_putback(void *policy, struct reclaim_node *node, enum reclaim_pu
 	struct mru *p = policy;
 
 	queue_add_oldest(&p->rest, node);
+	/* Pages that cannot leave must not hide those that are kept. */
+	if (why == RECLAIM_REFUSED && p->recent.nr)
+		queue_add_newest(&p->rest, queue_take_oldest(&p->recent));
 }
 
 static void mru_forget(void *policy, struct reclaim_node *node)

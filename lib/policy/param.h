@@ -36,7 +36,7 @@ int must_check policy_params_read(const struct policy_param *params, u32 nr, con
 /* ratio (in millionths) of n, rounded down. */
 static inline u64 policy_ratio_of(u64 ratio, u64 n)
 {
-	return (u64)((unsigned __int128)n * ratio / POLICY_RATIO_ONE);
+	return n / POLICY_RATIO_ONE * ratio + n % POLICY_RATIO_ONE * ratio / POLICY_RATIO_ONE;
 }
 
 /* Bytes that all policies and prefetchers hold now (an account of base/alloc.h). */

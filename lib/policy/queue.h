@@ -70,7 +70,7 @@ static inline void queue_renew(struct queue *q, struct reclaim_node *node)
  * What every policy begins with.  Pages that were brought ahead of need and not yet asked for wait in `ahead`,
  * the same for every policy: they leave before all others once they are more than 1/16 of the capacity.  Until
  * then they are given time to be used, because a use that is not a touch cannot be seen.  The first touch
- * makes an ordinary page of one.
+ * makes an ordinary page of one, and so does being put back.
  */
 struct policy {
 	u64 capacity; /* pages, at least 1 */

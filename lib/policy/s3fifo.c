@@ -12,7 +12,8 @@
  * uses in small move a page to main; max=N (3): the most uses that a page's counter holds.
  *
  * Rescued from probation: a page of small has shown in the harshest way that it is used, and goes to main.  One
- * of main goes to its newest end with that use counted, as if the hand had come after the use.
+ * of main goes to its newest end with that use counted, as if the hand had come after the use.  Refused: the
+ * other queue's newest end, for a queue full of pages that cannot leave must not hide the other one.
  * Source: Yang, Zhang, Qiu, Yue, Rashmi, "FIFO queues are all you need for cache eviction", SOSP 2023,
  * algorithm 1.  It looks the key up before it makes room, here room is made ahead of need.
  */
@@ -176,15 +177,10 @@ static void s3fifo_putback(void *policy, struct reclaim_node *node, enum reclaim
 {
 	struct s3fifo *p = policy;
 
-	if (ahead_held(node)) {
-		queue_add_newest(&p->small, node);
-	} else if (why == RECLAIM_REFUSED) {
-		node->ref = 0;
-		queue_add_newest(queue_of(p, node), node);
-	} else {
-		node->ref = node->where == MAIN;
-		queue_add_newest(&p->main, node);
-	}
+	bool to_small = why == RECLAIM_TOUCHED ? ahead_held(node) : node->where == MAIN;
+
+	node->ref = why == RECLAIM_TOUCHED && node->where == MAIN;
+	queue_add_newest(to_small ? &p->small : &p->main, node);
 }
 
 static void s3fifo_evicted(void *policy, struct reclaim_node *node, u64 key)

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * policy_table - how the eviction policies compare on a machine whose hits cannot be seen.
+ *
+ *	policy_table [-p PAGES] [-b PERCENT] [-r ROUNDS] [-s N] [-m PATTERN] [POLICY[:key=value,…]…]
+ *
+ * A program first writes all its PAGES (65536) in order, then makes ROUNDS (16) accesses a page in a pattern, with
+ * room for PERCENT (50) of them.  A hit is invisible.  Reclaim keeps 1/N (32) of the budget on probation in
+ * staging: victims go in, the oldest there leaves when a frame is needed; an access to a page in staging is
+ * a rescue.  Counted after the first quarter.
+ *
+ * For each pattern: misses and rescues in % of the accesses, and microseconds an access at 15 a miss and 9 a
+ * rescue (measured for KERNEL.md: fault with swap-in; soft fault).  The last column is the geometric mean of the
+ * costs.  tests/policies/README has a table made by it.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "trace.h"
+
+#define MISS_US   15.0
+#define RESCUE_US 9.0
+
+enum pattern { ZIPF, UNIFORM, CYCLIC, STRIDE, MIXED, SHIFT, NR_PATTERNS };
+static const char *const pattern_name[NR_PATTERNS] = { "zipf", "uniform", "cyclic", "stride", "mixed", "shift" };
+
+static u32 nr_pages = 65536, rounds = 16, staging_share = 32;
+static double budget_percent = 50;
+
+struct page {
+	struct reclaim_node node;
+	struct list_head staged;
+	enum { OUT, MAPPED, STAGED } state;
+	bool was_out;
+};
+
+/* The machine: the policy's pages are MAPPED. */
+struct machine {
+	void *policy;
+	struct page *page;
+	struct list_head staging; /* the newest first */
+	u64 capacity, nr_mapped, nr_staged;
+	u64 accesses, misses, rescues;
+};
+
+static double zipf_sum; /* of 1 / rank^0.99 */
+static double *zipf_cdf;
+static u32 *scramble; /* rank -> page: hot pages are not neighbours */
+
+static u64 random_u64(u64 *seed)
+{
+	u64 z = *seed += 0x9e3779b97f4a7c15UL;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9UL;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebUL;
+	return z ^ z >> 31;
+}
+
+static void zipf_prepare(void)
+{
+	u64 seed = 42;
+
+	zipf_cdf = malloc(nr_pages * sizeof(*zipf_cdf));
+	scramble = malloc(nr_pages * sizeof(*scramble));
+	BUG_ON(!zipf_cdf || !scramble);
+	for (u32 i = 0; i < nr_pages; i++) {
+		zipf_cdf[i] = zipf_sum += pow(i + 1, -0.99);
+		scramble[i] = i;
+	}
+	for (u32 i = nr_pages - 1; i; i--) {
+		u32 j = (u32)(random_u64(&seed) % (i + 1)), tmp = scramble[i];
+
+		scramble[i] = scramble[j];
+		scramble[j] = tmp;
+	}
+}
+
+static u32 random_zipf(u64 *seed)
+{
+	double u = (double)(random_u64(seed) >> 11) / 9007199254740992.0 * zipf_sum;
+	u32 low = 0, high = nr_pages - 1;
+
+	while (low < high) {
+		u32 mid = (low + high) / 2;
+
+		if (zipf_cdf[mid] < u)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return scramble[low];
+}
+
+/*
+ * mixed: 8 zipf accesses to one of a cyclic scan.  shift: zipf, and every two accesses a page the hot pages are
+ * others.
+ */
+static u32 next_page(enum pattern pattern, u64 i, u64 *seed)
+{
+	switch (pattern) {
+	case ZIPF:
+		return random_zipf(seed);
+	case UNIFORM:
+		return (u32)(random_u64(seed) % nr_pages);
+	case CYCLIC:
+		return (u32)(i % nr_pages);
+	case STRIDE:
+		return (u32)(i * 17 % nr_pages);
+	case MIXED:
+		return i % 9 ? random_zipf(seed) : (u32)(i / 9 % nr_pages);
+	case SHIFT:
+		return (u32)((random_zipf(seed) + i / (2 * nr_pages) * 7919) % nr_pages);
+	case NR_PATTERNS:
+		break;
+	}
+	BUG("no such pattern");
+}
+
+/* Keep `staging_share` of the budget on probation, as reclaim does ahead of need. */
+static void fill_staging(struct machine *m)
+{
+	u64 target = u64_max(m->capacity / staging_share, 1);
+	struct reclaim_node *node;
+
+	if (m->nr_mapped + m->nr_staged < m->capacity)
+		return;
+	while (m->nr_staged < target && (node = checked_ops.victim(m->policy))) {
+		struct page *page = container_of(node, struct page, node);
+
+		page->state = STAGED;
+		list_add(&page->staged, &m->staging);
+		m->nr_staged++;
+		m->nr_mapped--;
+	}
+}
+
+static void unstage(struct machine *m, struct page *page)
+{
+	list_del(&page->staged);
+	m->nr_staged--;
+}
+
+static void evict_one(struct machine *m)
+{
+	struct page *page = list_entry(m->staging.prev, struct page, staged);
+
+	unstage(m, page);
+	page->state = OUT;
+	page->was_out = true;
+	checked_ops.evicted(m->policy, &page->node, (u64)(page - m->page) + 1);
+}
+
+static void access_page(struct machine *m, u32 nr)
+{
+	struct page *page = &m->page[nr];
+
+	m->accesses++;
+	if (page->state == MAPPED)
+		return;
+	if (page->state == STAGED) {
+		m->rescues++;
+		unstage(m, page);
+		checked_ops.putback(m->policy, &page->node, RECLAIM_TOUCHED);
+	} else {
+		m->misses++;
+		if (m->nr_mapped + m->nr_staged == m->capacity)
+			evict_one(m);
+		memset(&page->node, 0, sizeof(page->node));
+		checked_ops.insert(m->policy, &page->node, nr + 1UL, page->was_out ? RECLAIM_REFAULT : 0);
+	}
+	page->state = MAPPED;
+	m->nr_mapped++;
+	fill_staging(m);
+}
+
+/* Microseconds an access; prints misses and rescues too. */
+static double run(const char *spec, enum pattern pattern)
+{
+	struct machine m = { .capacity = u64_max((u64)(nr_pages * budget_percent / 100), 2) };
+	u64 n = (u64)nr_pages * rounds, seed = 1;
+	double us;
+
+	m.page = calloc(nr_pages, sizeof(*m.page));
+	BUG_ON(!m.page);
+	m.policy = policy_make(spec, m.capacity);
+	list_init(&m.staging);
+	for (u32 i = 0; i < nr_pages; i++)
+		access_page(&m, i);
+	for (u64 i = 0; i < n; i++) {
+		if (i == n / 4)
+			m.accesses = m.misses = m.rescues = 0;
+		access_page(&m, next_page(pattern, i, &seed));
+	}
+	us = ((double)m.misses * MISS_US + (double)m.rescues * RESCUE_US) / (double)m.accesses;
+	printf(" %6.2f %5.2f %6.3f", 100.0 * (double)m.misses / (double)m.accesses,
+	       100.0 * (double)m.rescues / (double)m.accesses, us);
+	fflush(stdout);
+	checked_ops.fini(m.policy);
+	free(m.page);
+	return us;
+}
+
+static void row(const char *spec, int only)
+{
+	double log_sum = 0;
+	u32 nr = 0;
+
+	printf("%-34s", spec);
+	for (int pattern = 0; pattern < NR_PATTERNS; pattern++)
+		if (only < 0 || pattern == only) {
+			log_sum += log(run(spec, (enum pattern)pattern) + 1e-9);
+			nr++;
+		}
+	printf(" %7.3f\n", exp(log_sum / nr));
+}
+
+static int pattern_find(const char *name)
+{
+	for (int i = 0; i < NR_PATTERNS; i++)
+		if (!strcmp(pattern_name[i], name))
+			return i;
+	fprintf(stderr, "no such pattern: %s\n", name);
+	exit(2);
+}
+
+int main(int argc, char **argv)
+{
+	int opt, only = -1;
+
+	while ((opt = getopt(argc, argv, "p:b:r:s:m:")) != -1)
+		switch (opt) {
+		case 'p': nr_pages = (u32)strtoul(optarg, NULL, 0); break;
+		case 'b': budget_percent = strtod(optarg, NULL); break;
+		case 'r': rounds = (u32)strtoul(optarg, NULL, 0); break;
+		case 's': staging_share = (u32)strtoul(optarg, NULL, 0); break;
+		case 'm': only = pattern_find(optarg); break;
+		default: return 2;
+		}
+	if (nr_pages < 2 || !rounds || !staging_share || budget_percent <= 0 || budget_percent > 100) {
+		fprintf(stderr, "usage: policy_table [-p PAGES] [-b PERCENT] [-r ROUNDS] [-s N] [-m PATTERN] [POLICY…]\n");
+		return 2;
+	}
+	zipf_prepare();
+	printf("%-34s", "miss %, rescue %, us");
+	for (int pattern = 0; pattern < NR_PATTERNS; pattern++)
+		if (only < 0 || pattern == only)
+			printf("  %-18s", pattern_name[pattern]);
+	printf("  geomean\n");
+	if (optind < argc) {
+		for (int i = optind; i < argc; i++)
+			row(argv[i], only);
+	} else {
+		for (const struct reclaim_ops *const *ops = reclaim_policies; *ops; ops++)
+			row((*ops)->name, only);
+	}
+	free(zipf_cdf);
+	free(scramble);
+	return 0;
+}
