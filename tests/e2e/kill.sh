@@ -55,12 +55,12 @@ descendants()
 	done
 }
 
-# The tasks below a pid that block every signal there is: a stub does, no program of ours.
+# The stubs below a pid: they have a name of their own.
 stubs()
 {
 	local pid
 	for pid in $(descendants "$1"); do
-		grep -qs '^SigBlk:.fffffff[ef]7ffbfeff\|^SigBlk:.fffffffffffbfeff' "/proc/$pid/status" && echo "$pid"
+		grep -qs '^upager-stub$' "/proc/$pid/comm" && echo "$pid"
 	done
 }
 
