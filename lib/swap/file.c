@@ -5,7 +5,7 @@
  * Pages are given out in the order of the file, a cluster at a time, so that pages evicted together lie
  * together and are read back together.  Writes collect in bundles:
  *
- *      swap_file_write()  ->  the open bundle, up to 32 consecutive pages  ->  in flight  ->  written() for each
+ *      swap_file_write()  ->  the open bundle, up to 16 consecutive pages  ->  in flight  ->  written() for each
  *
  * An open bundle goes out when it is full, when the next page does not follow, when nothing is in flight, and
  * when anything in flight has ended (Nagle's rule, RFC 896): so it never waits without a completion to come,
@@ -23,8 +23,8 @@
 #include "sys/ring.h"
 
 #define CLUSTER_PAGES 256u /* SWAPFILE_CLUSTER */
-#define NR_WRITES     16u
-#define BUNDLE_PAGES  32u
+#define NR_WRITES     32u
+#define BUNDLE_PAGES  16u
 #define NR_READS      128u
 #define NONE          UINT32_MAX
 /* After so many failed pages in a row the file is only read: it is full, or its disk is dying. */

@@ -9,9 +9,8 @@
  *      partial  has objects and a place for one more                                   partial[class]
  *      full                                                                            no list
  *
- * A partial list begins with the fuller chunks: one that was full goes to its head, one that falls to half goes
- * to its tail.  So the sparse ones are filled last and may run empty.  Freed places are linked through their
- * first two bytes.
+ * Places are taken from the head of a partial list, and there goes a chunk that was full: the fuller are filled
+ * up, the sparse may run empty.  Freed places are linked through their first two bytes.
  */
 #include "swap/zpool.h"
 
@@ -308,9 +307,6 @@ void zpool_free(struct zpool *pool, u32 handle)
 		chunk_put(pool, n);
 	} else if (was_full) {
 		partial_insert(pool, n, true);
-	} else if (c->used == CHUNK_GRANULES / class_granules(c->class) / 2) {
-		partial_remove(pool, n);
-		partial_insert(pool, n, false);
 	}
 }
 
@@ -324,16 +320,35 @@ u32 zpool_size(const struct zpool *pool, u32 handle)
 	return class_granules(pool->chunks[handle / CHUNK_GRANULES].class) * GRANULE;
 }
 
+/* To the head or the tail of its list. */
+static void partial_move(struct zpool *pool, u32 n, bool head)
+{
+	partial_remove(pool, n);
+	partial_insert(pool, n, head);
+}
+
+/*
+ * Objects move into the head of the list only.  Who is offered a move and has the fuller chunk makes that the
+ * head, so that over a whole sweep the fullest are filled from the others.
+ */
 u32 zpool_improve(struct zpool *pool, u32 handle)
 {
 	u32 n = handle / CHUNK_GRANULES, first, to;
 	struct zchunk *c = &pool->chunks[n];
 
-	if (c->used > CHUNK_GRANULES / class_granules(c->class) / 2)
+	if (chunk_full(c))
 		return handle;
-	first = pool->partial[c->class]; /* never NONE: n is on it */
-	if (first == n || pool->chunks[first].used < c->used || !chunk_fits(pool, first))
+	first = pool->partial[c->class];
+	if (first == n)
 		return handle;
+	if (!chunk_fits(pool, first)) { /* it could only grow, and must not */
+		partial_move(pool, first, false);
+		return handle;
+	}
+	if (pool->chunks[first].used < c->used && chunk_fits(pool, n)) {
+		partial_move(pool, n, true);
+		return handle;
+	}
 	to = chunk_take(pool, first);
 	memcpy(zpool_at(pool, to), zpool_at(pool, handle), class_granules(c->class) * GRANULE);
 	zpool_free(pool, handle);

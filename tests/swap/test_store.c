@@ -329,21 +329,167 @@ static void test_store_random_failures_lose_only_what_could_not_be_read(void **s
 
 /* ---- one behaviour each ---- */
 
-/* 40 puts in a row: the first goes alone, the rest collects behind it and follows as one request. */
+/* A number for world_put() whose page is no word: the n-th of those. */
+static u64 content_half(u64 n)
+{
+	u64 content = n * 1000, seed = content;
+
+	while (next_random(&seed, NR_PAGE_KINDS) != PAGE_HALF)
+		seed = ++content;
+	return content;
+}
+
+/* Request i ends so. */
+static void end_with(struct world *w, u32 i, u32 len, int res)
+{
+	u64 tag;
+
+	res = fake_ring_end(i, len, res, &tag);
+	swap_store_event(w->store, tag, res);
+}
+
+/* 40 puts in a row: the first goes alone, twice 16 collect behind it and are enough, 7 wait for any end. */
 static void test_store_put_consecutive_pages_become_one_write(void **state)
 {
 	struct world *w = world_make(0, 256, 1, SWAP_LZ4);
-	u64 tag;
-	int res;
 
-	for (u32 slot = 0; slot < 20; slot++)
-		world_put(w, slot, 10 * slot + 2);
-	assert_int_equal(fake_ring_pending(), 1);
+	for (u32 slot = 0; slot < 40; slot++)
+		world_put(w, slot, content_half(slot));
+	assert_int_equal(fake_ring_pending(), 3);
 	assert_int_equal(fake_ring_request(0)->len, PAGE_SIZE);
-	res = fake_ring_end(0, PAGE_SIZE, 0, &tag);
-	swap_store_event(w->store, tag, res);
-	assert_int_equal(fake_ring_pending(), 1);
-	assert_true(fake_ring_request(0)->len > 10 * PAGE_SIZE);
+	for (u32 i = 1; i < 3; i++)
+		assert_int_equal(fake_ring_request(i)->len, 16 * PAGE_SIZE);
+	end_with(w, 0, PAGE_SIZE, 0);
+	assert_int_equal(fake_ring_pending(), 3);
+	assert_int_equal(fake_ring_request(2)->offset, 33 * PAGE_SIZE);
+	assert_int_equal(fake_ring_request(2)->len, 7 * PAGE_SIZE);
+	world_end_all(w);
+}
+
+/* The bundle as a whole fails, its pages one by one do not. */
+static void test_store_put_bundle_fails_pages_are_tried_alone(void **state)
+{
+	struct world *w = world_make(0, 256, 1, SWAP_LZ4);
+	struct swap_store_stats stats;
+
+	for (u32 slot = 0; slot < 10; slot++)
+		world_put(w, slot, content_half(slot));
+	end_with(w, 0, PAGE_SIZE, 0);
+	assert_int_equal(fake_ring_request(0)->len, 9 * PAGE_SIZE);
+	end_with(w, 0, 0, -EIO);
+	for (u32 slot = 1; slot < 10; slot++) {
+		assert_int_equal(fake_ring_pending(), 1);
+		assert_int_equal(fake_ring_request(0)->len, PAGE_SIZE);
+		w->write_failures = slot == 7;
+		end_with(w, 0, slot == 7 ? 0 : PAGE_SIZE, slot == 7 ? -EIO : 0);
+	}
+	assert_int_equal(w->nr_failed_writes, 1);
+	assert_int_equal(w->slots[7].state, SLOT_EMPTY);
+	swap_store_stats(w->store, &stats);
+	assert_int_equal(stats.write_errors, 1);
+	assert_int_equal(stats.file_pages, 9);
+	world_end_all(w);
+}
+
+/* Half of it is written, then the rest. */
+static void test_store_put_short_write_goes_on_behind_it(void **state)
+{
+	struct world *w = world_make(0, 256, 1, SWAP_LZ4);
+
+	for (u32 slot = 0; slot < 10; slot++)
+		world_put(w, slot, content_half(slot));
+	end_with(w, 0, PAGE_SIZE, 0);
+	end_with(w, 0, 4 * PAGE_SIZE + 100, 0);
+	assert_int_equal(fake_ring_request(0)->offset, 5 * PAGE_SIZE);
+	assert_int_equal(fake_ring_request(0)->len, 5 * PAGE_SIZE);
+	world_end_all(w);
+	assert_int_equal(w->nr_failed_writes, 0);
+}
+
+static void test_store_interrupted_requests_are_made_again(void **state)
+{
+	static const int interrupted[] = { -EINTR, -EAGAIN };
+	struct world *w = world_make(0, 256, 1, SWAP_LZ4);
+
+	world_put(w, 0, content_half(0));
+	for (u32 i = 0; i < 2; i++)
+		end_with(w, 0, 0, interrupted[i]);
+	end_with(w, 0, PAGE_SIZE, 0);
+	assert_int_equal(w->slots[0].state, SLOT_HELD);
+	world_get(w, 0);
+	for (u32 i = 0; i < 2; i++)
+		end_with(w, 0, 0, interrupted[i]);
+	world_end_all(w);
+	assert_int_equal(w->nr_eio, 0);
+}
+
+/* Every other page fails: the file is used on, but never a page that failed. */
+static void test_store_put_some_pages_fail_others_are_used(void **state)
+{
+	struct world *w = world_make(0, 800, 1, SWAP_LZ4);
+
+	w->write_failures = 1;
+	for (u32 slot = 0; slot < 800; slot++) {
+		world_put(w, slot, content_half(slot));
+		end_with(w, 0, slot % 2 ? PAGE_SIZE : 0, slot % 2 ? 0 : -EIO);
+	}
+	assert_int_equal(w->nr_failed_writes, 400);
+	assert_int_equal(w->nr_nospace, 0);
+	for (u32 slot = 0; slot < 800; slot++)
+		world_drop(w, slot);
+	w->write_failures = 0;
+	for (u32 slot = 0; slot < 401; slot++) {
+		world_put(w, slot, content_half(slot));
+		world_settle(w);
+	}
+	assert_int_equal(w->nr_nospace, 1);
+	world_end_all(w);
+}
+
+static void test_store_get_page_failed_is_never_written_again(void **state)
+{
+	struct world *w = world_make(0, 10, 1, SWAP_LZ4);
+
+	for (u32 slot = 0; slot < 10; slot++)
+		world_put(w, slot, content_half(slot));
+	world_settle(w);
+	for (u32 slot = 0; slot < 10; slot++)
+		world_get(w, slot);
+	w->slots[w->reads[3].slot].may_fail = true;
+	for (u32 i = 0; i < 10; i++)
+		if (fake_ring_request(i)->offset == 3 * PAGE_SIZE) {
+			end_with(w, i, 0, -EIO);
+			break;
+		}
+	world_settle(w);
+	assert_int_equal(w->nr_eio, 1);
+	for (u32 slot = 0; slot < 10; slot++)
+		world_drop(w, slot);
+	for (u32 slot = 0; slot < 10; slot++)
+		world_put(w, slot, content_half(slot));
+	assert_int_equal(w->nr_nospace, 1);
+	world_end_all(w);
+}
+
+/* The pool and the file are full, but what goes from one to the other will make room: not ENOSPC yet. */
+static void test_store_put_all_full_but_spilling_is_eagain(void **state)
+{
+	struct world *w = world_make(1 << 20, 20, 1, SWAP_LZ4);
+	u32 slot = 0;
+
+	while (!w->nr_again && !w->nr_nospace) {
+		world_put(w, slot, content_half(slot));
+		slot++;
+	}
+	assert_int_equal(w->nr_nospace, 0);
+	world_settle(w);
+	world_put(w, slot, content_half(slot));
+	assert_int_equal(w->slots[slot].state, SLOT_HELD);
+	while (!w->nr_nospace) {
+		slot++;
+		world_put(w, slot, content_half(slot));
+		world_settle(w);
+	}
 	world_end_all(w);
 }
 
@@ -355,14 +501,9 @@ static void test_store_put_disk_that_takes_nothing_is_given_up(void **state)
 
 	w->write_failures = 100;
 	for (; !w->nr_nospace && slot < NR_SLOTS; slot++) {
-		u64 tag;
-		int res;
-
-		world_put(w, slot, slot * 10 + 2);
-		while (fake_ring_pending()) {
-			res = fake_ring_end(0, 0, -ENOSPC, &tag);
-			swap_store_event(w->store, tag, res);
-		}
+		world_put(w, slot, content_half(slot));
+		while (fake_ring_pending())
+			end_with(w, 0, 0, -ENOSPC);
 	}
 	assert_in_range(w->nr_failed_writes, 100, 300);
 	world_end_all(w);
@@ -431,8 +572,6 @@ static void test_store_spill_write_fails_page_stays_readable(void **state)
 	struct world *w = world_make(1 << 20, 1024, 1, SWAP_LZ4);
 	struct swap_store_stats before, stats;
 	u32 slot = 0;
-	u64 tag;
-	int res;
 
 	while (!fake_ring_pending()) {
 		world_put(w, slot, slot);
@@ -441,10 +580,7 @@ static void test_store_spill_write_fails_page_stays_readable(void **state)
 	swap_store_stats(w->store, &before);
 	for (u32 i = 0; i < slot; i++)
 		world_get(w, i);
-	w->write_failures = 100;
-	res = fake_ring_end(0, 0, -EIO, &tag);
-	swap_store_event(w->store, tag, res);
-	w->write_failures = 0;
+	end_with(w, 0, 0, -EIO);
 	world_settle(w);
 	for (u32 i = 0; i < slot; i++) {
 		world_get(w, i);
@@ -471,12 +607,8 @@ static void test_store_spill_takes_least_recently_used(void **state)
 		swap_pack(w->packer, page, &packed);
 		assert_int_equal(swap_store_put(w->store, slot, &packed), 0);
 	}
-	while (fake_ring_pending()) {
-		u64 tag;
-		int res = fake_ring_end(0, UINT32_MAX, 0, &tag);
-
-		swap_store_event(w->store, tag, res);
-	}
+	while (fake_ring_pending())
+		end_with(w, 0, UINT32_MAX, 0);
 	for (u32 i = 1; i < 10; i++)
 		assert_int_equal(swap_store_get_now(w->store, i, page), -EAGAIN);
 	assert_int_equal(swap_store_get_now(w->store, 0, page), 0);
@@ -486,11 +618,17 @@ static void test_store_spill_takes_least_recently_used(void **state)
 	world_end_all(w);
 }
 
+/* It shrinks to a little more than `bytes`. */
+static void page_fill_bytes(u8 *page, u64 n, u32 bytes)
+{
+	page_fill(page, PAGE_RANDOM, n);
+	memset(page + bytes, 0, PAGE_SIZE - bytes);
+}
+
 /* It shrinks to about 800 bytes. */
 static void page_fill_small(u8 *page, u64 n)
 {
-	page_fill(page, PAGE_RANDOM, n);
-	memset(page + 700, 0, PAGE_SIZE - 700);
+	page_fill_bytes(page, n, 700);
 }
 
 /* Many small objects, of which few stay, must not keep large ones out: the sparse chunks are emptied. */
@@ -509,16 +647,22 @@ static void test_store_put_after_sizes_change_finds_room(void **state)
 	}
 	assert_int_equal(ret, -ENOSPC);
 	assert_true(nr > 4000);
+	slot = nr;
 	for (u32 i = 0; i < nr; i++)
 		if (i % 10)
 			swap_store_drop(w->store, i);
-	for (ret = 0, slot = nr; !ret; slot++, large++) {
-		page_fill(page, PAGE_RANDOM, slot);
-		swap_pack(w->packer, page, &packed);
-		ret = swap_store_put(w->store, slot, &packed);
+	for (u32 round = 0; round < 2; round++) {
+		for (ret = 0, large = 0; !ret; slot++, large++) {
+			page_fill(page, PAGE_RANDOM, slot);
+			swap_pack(w->packer, page, &packed);
+			ret = swap_store_put(w->store, slot, &packed);
+		}
+		assert_true(round ? large > 40 : large > 700); /* 1024 would be the whole pool */
+		for (u32 i = 0; i < nr && !round; i += 10) /* one in 30 stays */
+			if (i % 30)
+				swap_store_drop(w->store, i);
 	}
-	assert_true(large > 700); /* 1024 would be the whole pool */
-	for (u32 i = 0; i < nr; i += 10) {
+	for (u32 i = 0; i < nr; i += 30) {
 		static u8 expected[PAGE_SIZE];
 
 		page_fill_small(expected, i);
@@ -526,6 +670,37 @@ static void test_store_put_after_sizes_change_finds_room(void **state)
 		assert_memory_equal(page, expected, PAGE_SIZE);
 	}
 	for (u32 i = 0; i < slot; i++)
+		swap_store_drop(w->store, i);
+	world_end_all(w);
+}
+
+/*
+ * One object of each size leaves much room that no tidying can win; a put finds that out.  Then most of the rest
+ * goes, in a scattered way: the next put must try again.
+ */
+static void test_store_put_after_tidying_in_vain_tries_again(void **state)
+{
+	struct world *w = world_make(900000, 0, 1, SWAP_LZ4);
+	static _Alignas(PAGE_SIZE) u8 page[PAGE_SIZE];
+	static struct packed packed;
+	u32 slot = 0;
+	int ret = 0;
+
+	for (; !ret; slot++) {
+		page_fill_bytes(page, slot, slot < 58 ? 64 * slot + 32 : 700);
+		swap_pack(w->packer, page, &packed);
+		ret = swap_store_put(w->store, slot, &packed);
+	}
+	assert_int_equal(ret, -ENOSPC);
+	assert_true(slot > 500);
+	page_fill(page, PAGE_RANDOM, 1);
+	swap_pack(w->packer, page, &packed);
+	assert_int_equal(swap_store_put(w->store, slot, &packed), -ENOSPC);
+	for (u32 i = 58; i < slot; i++)
+		if (i % 4)
+			swap_store_drop(w->store, i);
+	assert_int_equal(swap_store_put(w->store, slot, &packed), 0);
+	for (u32 i = 0; i <= slot; i++)
 		swap_store_drop(w->store, i);
 	world_end_all(w);
 }
@@ -574,12 +749,19 @@ int main(void)
 		cmocka_unit_test(test_store_random_use_of_pool_and_file_matches_model),
 		cmocka_unit_test(test_store_random_failures_lose_only_what_could_not_be_read),
 		cmocka_unit_test(test_store_put_consecutive_pages_become_one_write),
+		cmocka_unit_test(test_store_put_bundle_fails_pages_are_tried_alone),
+		cmocka_unit_test(test_store_put_short_write_goes_on_behind_it),
+		cmocka_unit_test(test_store_interrupted_requests_are_made_again),
+		cmocka_unit_test(test_store_put_some_pages_fail_others_are_used),
+		cmocka_unit_test(test_store_get_page_failed_is_never_written_again),
+		cmocka_unit_test(test_store_put_all_full_but_spilling_is_eagain),
 		cmocka_unit_test(test_store_put_disk_that_takes_nothing_is_given_up),
 		cmocka_unit_test(test_store_get_bytes_changed_on_disk_is_eio_for_good),
 		cmocka_unit_test(test_store_get_without_checksum_believes_the_disk),
 		cmocka_unit_test(test_store_spill_write_fails_page_stays_readable),
 		cmocka_unit_test(test_store_spill_takes_least_recently_used),
 		cmocka_unit_test(test_store_put_after_sizes_change_finds_room),
+		cmocka_unit_test(test_store_put_after_tidying_in_vain_tries_again),
 		cmocka_unit_test(test_store_create_without_memory_returns_null),
 		cmocka_unit_test(test_store_put_without_memory_is_enomem_and_leaves_slot_empty),
 	};

@@ -133,7 +133,32 @@ static void test_zpool_bytes_full_then_empty_equals_resident_memory(void **state
 	zpool_destroy(pool);
 }
 
-/* 64 KiB of small objects fill the pool; every second one goes; a larger one finds no chunk of its own. */
+/*
+ *	limit: 17 pages	 | 16 pages, empty, kept | half a page used |
+ *
+ * The kept pages go when a chunk in use wants to grow, rather than to start another chunk.
+ */
+static void test_zpool_alloc_chunk_grows_empty_one_is_given_back(void **state)
+{
+	struct zpool *pool = zpool_create(17 * PAGE_SIZE + 1024);
+	u32 page[16], half[3];
+
+	for (u32 i = 0; i < 16; i++)
+		page[i] = zpool_alloc(pool, PAGE_SIZE);
+	for (u32 i = 0; i < 2; i++)
+		half[i] = zpool_alloc(pool, PAGE_SIZE / 2);
+	assert_int_equal(zpool_alloc(pool, PAGE_SIZE / 2), ZPOOL_NONE);
+	for (u32 i = 0; i < 16; i++)
+		zpool_free(pool, page[i]);
+	assert_true(zpool_bytes(pool) > 17 * PAGE_SIZE);
+	half[2] = zpool_alloc(pool, PAGE_SIZE / 2);
+	assert_int_equal(half[2], half[0] + 2 * (half[1] - half[0]));
+	assert_in_range(zpool_bytes(pool), 2 * PAGE_SIZE, 2 * PAGE_SIZE + 1024);
+	zpool_verify(pool);
+	zpool_destroy(pool);
+}
+
+/* A chunk of half pages fills the pool; one of them goes. */
 static void test_zpool_alloc_at_limit_takes_place_of_larger_class(void **state)
 {
 	struct zpool *pool = zpool_create(65536 + 1024);
@@ -154,10 +179,10 @@ static void test_zpool_alloc_at_limit_takes_place_of_larger_class(void **state)
 }
 
 /*
- * 64 chunks of 1 KiB objects, of which one in eight stays: nothing else fits.  After each has been offered a
- * better place, most chunks are empty and a page of another size finds room.
+ * 64 chunks of 1 KiB objects, of which `stay` in 16 stay: nothing else fits.  After each has been offered a
+ * better place, chunks are full or empty and a page of another size finds room.
  */
-static void test_zpool_improve_sparse_chunks_run_empty(void **state)
+static void improve_all(u32 stay)
 {
 	struct zpool *pool = zpool_create(64 * 65536 + 4096);
 	u32 nr = 0;
@@ -166,17 +191,25 @@ static void test_zpool_improve_sparse_chunks_run_empty(void **state)
 		nr++;
 	assert_in_range(nr, 4080, 4100);
 	for (u32 i = 0; i < nr; i++)
-		if (i % 8)
+		if (i % 16 >= stay)
 			object_drop(pool, &objects[i]);
 	assert_int_equal(zpool_alloc(pool, 4096), ZPOOL_NONE);
-	for (u32 i = 0; i < nr; i += 8) {
+	for (u32 i = 0; i < nr; i++) {
+		if (!objects[i].len)
+			continue;
 		objects[i].handle = zpool_improve(pool, objects[i].handle);
 		object_check(pool, &objects[i]);
 	}
 	zpool_verify(pool);
-	assert_true(zpool_bytes(pool) < 20 * 65536);
+	assert_true(zpool_bytes(pool) - zpool_used(pool) < 12 * 65536); /* 8 empty ones are kept */
 	assert_int_not_equal(zpool_alloc(pool, 4096), ZPOOL_NONE);
 	zpool_destroy(pool);
+}
+
+static void test_zpool_improve_sparse_chunks_run_empty(void **state)
+{
+	for (u32 stay = 1; stay < 16; stay += 2)
+		improve_all(stay);
 }
 
 static void test_zpool_create_without_memory_returns_null(void **state)
@@ -200,6 +233,7 @@ int main(void)
 		cmocka_unit_test(test_zpool_alloc_each_size_gets_its_class),
 		cmocka_unit_test(test_zpool_random_use_at_any_limit_matches_model),
 		cmocka_unit_test(test_zpool_bytes_full_then_empty_equals_resident_memory),
+		cmocka_unit_test(test_zpool_alloc_chunk_grows_empty_one_is_given_back),
 		cmocka_unit_test(test_zpool_alloc_at_limit_takes_place_of_larger_class),
 		cmocka_unit_test(test_zpool_improve_sparse_chunks_run_empty),
 		cmocka_unit_test(test_zpool_create_without_memory_returns_null),
