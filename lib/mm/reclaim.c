@@ -81,6 +81,11 @@ void reclaim_forget(struct mm_world *world, struct frame *frame)
 {
 	struct reclaim *r = &world->reclaim;
 
+	if (frame->flags & FRAME_PROBATION) {
+		frame->flags &= ~FRAME_PROBATION;
+		if (r->ops->dropped)
+			r->ops->dropped(r->policy, &frame->reclaim);
+	}
 	if (!(frame->flags & FRAME_LISTED))
 		return;
 	frame->flags &= ~FRAME_LISTED;
@@ -237,7 +242,7 @@ int mm_isolate(struct mm_world *world, bool can_move, may_evict_fn may_evict, vo
 		rmap_walk(frame, look_at, &look);
 		if (look.locked) { /* as Linux does: it is found out when somebody wants the page */
 			frame_set_state(frame, FRAME_PINNED);
-			frame->flags &= ~FRAME_PROBATION;
+			reclaim_forget(world, frame);
 			continue;
 		}
 		if (look.refused || give_slot(world, frame)) {
@@ -424,6 +429,7 @@ void mm_evicted(struct mm_world *world, u32 pfn, bool clean)
 		world->reclaim_stats.prefetch_wasted += !!(frame->flags & FRAME_PREFETCHED);
 		if (frame->flags & FRAME_PROBATION)
 			r->ops->evicted(r->policy, &frame->reclaim, entry.val);
+		frame->flags &= ~FRAME_PROBATION;
 	}
 	frame_put(world, frame); /* and with it the slot's cache */
 }
