@@ -10,7 +10,8 @@
  *      full                                                                            no list
  *
  * Places are taken from the head of a partial list, and there goes a chunk that was full: the fuller are filled
- * up, the sparse may run empty.  Freed places are linked through their first two bytes.
+ * up, the sparse may run empty.  So the last of a list is the only one that may have places never given out; all
+ * others have freed places, which cost nothing.  Freed places are linked through their first two bytes.
  */
 #include "swap/zpool.h"
 
@@ -38,7 +39,10 @@ struct zchunk {
 	u8 touched;     /* pages that have memory, from the left */
 };
 
-/* Invariants: (1) bytes == pages touched + table in use <= limit; (2) mask bit == partial list not empty. */
+/*
+ * Invariants: (1) bytes == pages touched + table in use <= limit; (2) mask bit == partial list not empty;
+ * (3) only the last chunk of a partial list has places that were never given out.
+ */
 struct zpool {
 	u8 *arena;
 	struct zchunk *chunks;
@@ -106,7 +110,7 @@ static u32 class_granules(u32 class)
 
 /* ---- partial lists ---- */
 
-static void partial_insert(struct zpool *pool, u32 n, bool head)
+static void partial_insert(struct zpool *pool, u32 n)
 {
 	struct zchunk *c = &pool->chunks[n];
 	u32 *first = &pool->partial[c->class];
@@ -121,8 +125,7 @@ static void partial_insert(struct zpool *pool, u32 n, bool head)
 	c->prev = pool->chunks[*first].prev;
 	pool->chunks[c->prev].next = n;
 	pool->chunks[c->next].prev = n;
-	if (head)
-		*first = n;
+	*first = n;
 }
 
 static void partial_remove(struct zpool *pool, u32 n)
@@ -141,9 +144,15 @@ static void partial_remove(struct zpool *pool, u32 n)
 		*first = c->next;
 }
 
+/* It has places that were never given out. */
+static bool chunk_grows(const struct zchunk *c)
+{
+	return c->fresh + class_granules(c->class) <= CHUNK_GRANULES;
+}
+
 static bool chunk_full(const struct zchunk *c)
 {
-	return c->free == NO_PLACE && c->fresh + class_granules(c->class) > CHUNK_GRANULES;
+	return c->free == NO_PLACE && !chunk_grows(c);
 }
 
 /* ---- chunks ---- */
@@ -209,7 +218,7 @@ static u32 chunk_get(struct zpool *pool, u32 class)
 	c->class = (u8)class;
 	c->used = c->fresh = 0;
 	c->free = NO_PLACE;
-	partial_insert(pool, n, true);
+	partial_insert(pool, n);
 	return n;
 }
 
@@ -247,18 +256,12 @@ static u32 chunk_take(struct zpool *pool, u32 n)
 	return handle;
 }
 
-/*
- * A partial chunk of the class that has a place within the limit.  All but the one that still grows have freed
- * places, which cost nothing: the first two of the list are enough to look at.
- */
+/* A partial chunk of the class that has a place within the limit.  If the first has none, it is the last. */
 static u32 class_find(const struct zpool *pool, u32 class)
 {
 	u32 n = pool->partial[class];
 
-	if (n == NONE || chunk_fits(pool, n))
-		return n;
-	n = pool->chunks[n].next;
-	return chunk_fits(pool, n) ? n : NONE;
+	return n != NONE && chunk_fits(pool, n) ? n : NONE;
 }
 
 /* At the limit: a place of a larger class. */
@@ -280,7 +283,7 @@ u32 zpool_alloc(struct zpool *pool, u32 len)
 	BUG_ON(len == 0 || len > PAGE_SIZE);
 	n = class_find(pool, class);
 	if (n == NONE && pool->partial[class] != NONE && pool->nr_warm) {
-		cool_all(pool);
+		cool_all(pool); /* rather than to start another chunk: (3) */
 		n = class_find(pool, class);
 	}
 	if (n == NONE)
@@ -306,7 +309,7 @@ void zpool_free(struct zpool *pool, u32 handle)
 			partial_remove(pool, n);
 		chunk_put(pool, n);
 	} else if (was_full) {
-		partial_insert(pool, n, true);
+		partial_insert(pool, n);
 	}
 }
 
@@ -320,16 +323,9 @@ u32 zpool_size(const struct zpool *pool, u32 handle)
 	return class_granules(pool->chunks[handle / CHUNK_GRANULES].class) * GRANULE;
 }
 
-/* To the head or the tail of its list. */
-static void partial_move(struct zpool *pool, u32 n, bool head)
-{
-	partial_remove(pool, n);
-	partial_insert(pool, n, head);
-}
-
 /*
- * Objects move into the head of the list only.  Who is offered a move and has the fuller chunk makes that the
- * head, so that over a whole sweep the fullest are filled from the others.
+ * All move into the head of the list until it is full.  An object that was offered a move is in a chunk that is
+ * full or the head; so after a whole sweep no other chunk of the class is left.
  */
 u32 zpool_improve(struct zpool *pool, u32 handle)
 {
@@ -339,16 +335,8 @@ u32 zpool_improve(struct zpool *pool, u32 handle)
 	if (chunk_full(c))
 		return handle;
 	first = pool->partial[c->class];
-	if (first == n)
+	if (first == n || !chunk_fits(pool, first))
 		return handle;
-	if (!chunk_fits(pool, first)) { /* it could only grow, and must not */
-		partial_move(pool, first, false);
-		return handle;
-	}
-	if (pool->chunks[first].used < c->used && chunk_fits(pool, n)) {
-		partial_move(pool, n, true);
-		return handle;
-	}
 	to = chunk_take(pool, first);
 	memcpy(zpool_at(pool, to), zpool_at(pool, handle), class_granules(c->class) * GRANULE);
 	zpool_free(pool, handle);
@@ -410,6 +398,7 @@ void zpool_verify(const struct zpool *pool)
 		while (n != NONE) {
 			BUG_ON(pool->chunks[n].class != class || !pool->chunks[n].used);
 			BUG_ON(chunk_full(&pool->chunks[n]));
+			BUG_ON(pool->chunks[n].next != first && chunk_grows(&pool->chunks[n]));
 			listed++;
 			n = pool->chunks[n].next == first ? NONE : pool->chunks[n].next;
 		}

@@ -37,8 +37,8 @@ void *zpool_at(const struct zpool *pool, u32 handle);
 u32 zpool_size(const struct zpool *pool, u32 handle);
 
 /*
- * Move the object into a fuller chunk of its class, if one is at hand.  Returns its handle, new or old.
- * Offered to all objects in turn, it leaves hardly a chunk of each class partly used.
+ * Move the object into the chunk of its class that is being filled up.  Returns its handle, new or old.
+ * Offered to all objects in turn, it leaves one chunk of each class partly used at the most.
  */
 u32 zpool_improve(struct zpool *pool, u32 handle);
 
