@@ -9,6 +9,8 @@
  *  R7  stack growth, as R1: the stack may grow between the reading of maps and that of status.
  *  R8  rss and hiwater_rss are not compared: the kernel adds up per-CPU parts without a lock, and counts the
  *      pages of unmanaged mappings too.  audit.c compares each managed page instead.
+ *      Of the peak not even "at least ours" holds: pages that a call drops are ours until its commit, while
+ *      another thread's faults already count; and lazily freed ones that the kernel took are ours still.
  *  R9  pgtables_bytes: the kernel has tables for unmanaged mappings too and keeps empty ones until the
  *      mapping goes, so VmPTE must be no less than ours; the root table, which it does not count, apart.
  *  R10 hiwater_vm: the kernel remembers what execve mapped before we looked (a larger stack, the whole
