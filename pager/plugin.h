@@ -73,8 +73,8 @@ bool policy_is_plugin(const char *spec);
  */
 int must_check policy_open(const char *spec, u64 capacity, const struct policy_host *host,
 			   const struct reclaim_ops **ops, void **policy, char *err, size_t len);
-/* What a policy is called, and what became of it: "sieve", "./mine.so", "s3fifo (after a failure of ./mine.so)". */
-void policy_describe(const struct reclaim_ops *ops, void *policy, char *text, size_t len);
+/* What is at work now: `spec`, as it was opened by, or "s3fifo (after a failure of ./mine.so)". */
+void policy_describe(const struct reclaim_ops *ops, void *policy, const char *spec, char *text, size_t len);
 
 /*
  * The same for a prefetcher; no plug-ins by path.  yields: the user did not ask for it by name, so that the

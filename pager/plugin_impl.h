@@ -60,6 +60,7 @@ struct plugin {
 	void *fallback;           /* ready from the start, so that falling back cannot fail */
 	char wrong[160];          /* what it did wrong, in the call being made; "": nothing */
 	bool failed;
+	struct plugin *abandoned; /* the next of those that failed and have been ended */
 };
 
 extern const struct reclaim_ops plugin_ops;

@@ -103,12 +103,16 @@ static int start(struct plugin *p, const char *args, u64 capacity, char *err, si
 	p->self = p->ops.init(&plugin_host, args, capacity, why, sizeof(why));
 	plugin_leave(p);
 	why[sizeof(why) - 1] = '\0';
-	if (*p->wrong)
+	p->failed = *p->wrong;
+	if (p->failed)
 		return refuse(p, err, len, "%s", p->wrong);
 	if (!p->self)
 		return refuse(p, err, len, "%s", *why ? why : "init() failed and did not say why");
 	return 0;
 }
+
+/* Those that failed: not called any more, they stay loaded and keep what they have. */
+static struct plugin *abandoned;
 
 static void plugin_destroy(struct plugin *p)
 {
@@ -123,7 +127,13 @@ static void plugin_destroy(struct plugin *p)
 	if (p->fallback)
 		p->fallback_ops->fini(p->fallback);
 	free(p->slot);
-	free(p);
+	p->slot = NULL;
+	if (p->failed) {
+		p->abandoned = abandoned;
+		abandoned = p;
+	} else {
+		free(p);
+	}
 }
 
 static struct plugin *plugin_open(const char *spec, u64 capacity, const struct policy_host *host, char *err,
@@ -162,7 +172,7 @@ void plugin_fini(void *policy)
 
 	if (plugin_prefetching == p)
 		plugin_prefetching = NULL;
-	if (!p->failed) { /* else it is not called any more, and stays loaded */
+	if (!p->failed) {
 		plugin_enter(p, "fini");
 		p->ops.fini(p->self);
 		plugin_leave(p);
@@ -208,16 +218,14 @@ int policy_open(const char *spec, u64 capacity, const struct policy_host *host, 
 	return *policy ? 0 : -EINVAL;
 }
 
-void policy_describe(const struct reclaim_ops *ops, void *policy, char *text, size_t len)
+void policy_describe(const struct reclaim_ops *ops, void *policy, const char *spec, char *text, size_t len)
 {
 	const struct plugin *p = policy;
 
-	if (ops != &plugin_ops)
-		snprintf(text, len, "%s", ops->name);
-	else if (p->failed)
+	if (ops == &plugin_ops && p->failed)
 		snprintf(text, len, "%s (after a failure of %s)", p->fallback_ops->name, p->path);
 	else
-		snprintf(text, len, "%s", p->path);
+		snprintf(text, len, "%s", spec);
 }
 
 /* What the trial and we share. */

@@ -24,7 +24,7 @@ int prefetch_init(struct sup *sup, char *err, size_t len)
 {
 	struct reclaimer *r = sup->reclaim;
 
-	return prefetch_open(sup->opt->prefetch, false, &r->prefetch, &r->prefetcher, err, len);
+	return prefetch_open(sup->opt->prefetch, sup->opt->prefetch_yields, &r->prefetch, &r->prefetcher, err, len);
 }
 
 void prefetch_fini(struct sup *sup)
@@ -45,10 +45,21 @@ static struct space_prefetch *prefetch_of(struct space *space)
 	return space->prefetch;
 }
 
+void reclaim_mm_created(struct space *space)
+{
+	const struct reclaim *r = mm_reclaim(space->sup->world);
+
+	if (r->ops && r->ops->mm_created)
+		r->ops->mm_created(r->policy, space->id, space->name);
+}
+
 void reclaim_mm_gone(struct space *space)
 {
 	struct sup *sup = space->sup;
+	const struct reclaim *r = mm_reclaim(sup->world);
 
+	if (r->ops && r->ops->mm_gone)
+		r->ops->mm_gone(r->policy, space->id);
 	if (!sup->reclaim)
 		return;
 	oom_forget(sup, space);
@@ -99,6 +110,7 @@ void reclaim_prefetch(struct space *space, const struct vm_fault *vmf)
 		.vpn = vmf->address >> PAGE_SHIFT,
 		.write = vmf->flags & FAULT_FLAG_WRITE,
 		.soft = vmf->handler == FH_DO_SWAP_PAGE_SOFT,
+		.mm = space->id,
 	};
 	u64 room = mm_room(space->sup->world);
 	u32 n;

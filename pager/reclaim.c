@@ -934,6 +934,7 @@ int reclaim_set_policy(struct sup *sup, const char *spec, char *err, size_t len)
 {
 	struct reclaimer *r = sup->reclaim;
 	const struct reclaim_ops *ops;
+	struct space *space;
 	void *policy;
 
 	if (!r) {
@@ -942,6 +943,9 @@ int reclaim_set_policy(struct sup *sup, const char *spec, char *err, size_t len)
 	}
 	if (policy_open(spec, r->budget, &r->policy_host, &ops, &policy, err, len))
 		return -EINVAL;
+	if (ops->mm_created)
+		list_for_each_entry(space, &sup->spaces, link)
+			ops->mm_created(policy, space->id, space->name);
 	mm_set_policy(sup->world, ops, policy);
 	snprintf(r->policy_spec, sizeof(r->policy_spec), "%s", spec);
 	return 0;
@@ -994,6 +998,8 @@ void reclaim_fini(struct sup *sup)
 
 	if (!r)
 		return;
+	mm_set_budget(sup->world, 0);
+	mm_set_policy(sup->world, NULL, NULL);
 	prefetch_fini(sup);
 	swap_fini(sup);
 	while (r->nr_idle_jobs)
@@ -1009,6 +1015,7 @@ void reclaim_show(struct sup *sup, FILE *out)
 	const struct reclaim_stats *st = mm_reclaim_stats(sup->world);
 	struct mm_world_stats pages;
 	struct swap_store_stats swap;
+	char policy[512];
 
 	mm_world_stats(sup->world, &pages);
 	fprintf(out, "memory=%llu\nresident=%llu\n", r ? (unsigned long long)r->budget << PAGE_SHIFT : 0ULL,
@@ -1016,7 +1023,9 @@ void reclaim_show(struct sup *sup, FILE *out)
 	if (!r)
 		return;
 	swap_store_stats(r->store, &swap);
-	fprintf(out, "policy=%s\nprefetch=%s\n", r->policy_spec, sup->opt->prefetch);
+	policy_describe(mm_reclaim(sup->world)->ops, mm_reclaim(sup->world)->policy, r->policy_spec, policy,
+			sizeof(policy));
+	fprintf(out, "policy=%s\nprefetch=%s\n", policy, sup->opt->prefetch);
 	fprintf(out, "staged=%llu\nswapped=%llu\n", (unsigned long long)r->nr_staged << PAGE_SHIFT,
 		(unsigned long long)(swap.pool_pages + swap.file_pages) << PAGE_SHIFT);
 	fprintf(out, "pool=%llu\nfile=%llu\n", (unsigned long long)swap.pool_bytes,

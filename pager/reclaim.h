@@ -55,6 +55,8 @@ void reclaim_prefetch(struct space *space, const struct vm_fault *vmf);
 void reclaim_flush(struct stager *st);
 /* Its stub has ended; nothing that it was told can be relied on. */
 void reclaim_stub_died(struct stager *st);
+/* The space has got its id and its name. */
+void reclaim_mm_created(struct space *space);
 void reclaim_mm_gone(struct space *space);
 
 /* Where swapped pages are; the arg is the sup. */

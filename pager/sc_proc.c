@@ -22,6 +22,7 @@
 
 #include "audit.h"
 #include "base/check.h"
+#include "reclaim.h"
 #include "sc.h"
 #include "stager.h"
 #include "sup.h"
@@ -114,6 +115,7 @@ static void fork_commit(struct space *space, struct task *t, int uffd)
 	t->call.child_space->vdso_site = space->vdso_site;
 	t->call.child_space->args = space->args;
 	memcpy(t->call.child_space->name, space->name, sizeof(space->name));
+	reclaim_mm_created(t->call.child_space);
 	t->call.child_space->lock_future = false; /* MCL_FUTURE is not inherited */
 	t->call.child_space->may_lag = space->may_lag;
 }

@@ -361,6 +361,22 @@ static void set_layout(struct space *space)
 	space->args = (struct range){ st.arg_start, st.env_end };
 }
 
+/* What its program is called; stays empty when it is dying. */
+static void read_name(struct space *space, pid_t tid)
+{
+	char path[32];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	n = read(fd, space->name, sizeof(space->name));
+	close(fd);
+	space->name[n > 0 ? n - 1 : 0] = '\0'; /* over the newline */
+}
+
 int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death)
 {
 	struct mm_struct *mm;
@@ -382,6 +398,8 @@ int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death)
 	mm = mm_alloc(sup->world, NULL);
 	BUG_ON(!mm);
 	t->space = space_create(sup, mm, uffd, t->tid);
+	read_name(t->space, t->tid);
+	reclaim_mm_created(t->space);
 	t->space->vdso_site = vdso && sup->vdso_site ? vdso + sup->vdso_site : 0;
 	set_layout(t->space);
 	ret = stager_create(t, death);

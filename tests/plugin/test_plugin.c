@@ -76,24 +76,12 @@ static void capture_end(void)
 	close(real_stderr);
 }
 
-/*
- * A plug-in's death is what is tested: a sanitizer must not get in between.  One that has failed is not called
- * again, so that what it has allocated is lost on purpose.
- */
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/lsan_interface.h>
-
+/* A plug-in's death is what is tested: a sanitizer must not get in between. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
 	return "handle_segv=0:handle_sigfpe=0:handle_abort=0";
 }
-static void leaks_begin(void) { __lsan_disable(); }
-static void leaks_end(void) { __lsan_enable(); }
-#else
-static void leaks_begin(void) {}
-static void leaks_end(void) {}
-#endif
 
 /* cmocka catches these in each test; our children are to die of them. */
 static void default_signals(void)
@@ -196,9 +184,7 @@ static void test_open_init_says_no_its_first_line_is_shown(void **state)
 	refused("hostile.so:refuse", "it does not want to");
 	assert_null(strstr(err, "second line"));
 	refused("hostile.so:silent", "did not say why");
-	leaks_begin();
 	refused("hostile.so:ask", "init() asked about a page");
-	leaks_end();
 }
 
 static void test_try_init_dies_is_said_and_survived(void **state)
@@ -421,8 +407,8 @@ static void test_fair_the_largest_gives_first(void **state)
 	ops->putback(policy, &node[2], RECLAIM_TOUCHED);
 	held[2] = true;
 	assert_int_equal(victim(), 4);
-	policy_describe(ops, policy, text, sizeof(text));
-	assert_non_null(strstr(text, "/fair.so"));
+	policy_describe(ops, policy, "as it was opened", text, sizeof(text));
+	assert_string_equal(text, "as it was opened");
 	assert_int_equal(drain(), 4);
 	ops->fini(policy);
 	refused("fair.so:ahead=x", "bad arguments");
@@ -441,9 +427,7 @@ static void falls_back(const char *kind, const char *why)
 
 	snprintf(name, sizeof(name), "hostile.so:%s@3", kind);
 	capture_begin();
-	leaks_begin();
 	open_policy(name);
-	leaks_end();
 	for (int i = 0; i < 10; i++)
 		insert(i);
 	first = victim();
@@ -451,7 +435,7 @@ static void falls_back(const char *kind, const char *why)
 	assert_true(first == 0 && second == 1);
 	ops->evicted(policy, &node[0], 5);
 	assert_true(victim() >= 2); /* the third: by the default already */
-	policy_describe(ops, policy, text, sizeof(text));
+	policy_describe(ops, policy, "x", text, sizeof(text));
 	ops->putback(policy, &node[1], RECLAIM_TOUCHED);
 	held[1] = true;
 	insert(20);
@@ -483,9 +467,7 @@ static void test_victim_bad_answers_the_default_takes_all_over(void **state)
 static void test_fall_back_with_pages_out_each_end_of_them_is_taken(void **state)
 {
 	capture_begin();
-	leaks_begin();
 	open_policy("hostile.so:null@4");
-	leaks_end();
 	for (int i = 0; i < 5; i++)
 		insert(i);
 	for (int i = 0; i < 3; i++)
@@ -524,9 +506,7 @@ static void prefetch_falls_back(const char *kind, const char *why)
 
 	snprintf(name, sizeof(name), "hostile.so:%s", kind);
 	capture_begin();
-	leaks_begin();
 	open_policy(name);
-	leaks_end();
 	insert(1);
 	assert_int_equal(prefetch_open("cluster:4", true, &pops, &prefetch, err, sizeof(err)), 0);
 	mm = pops->mm_init(prefetch, "x");
@@ -610,16 +590,12 @@ static void test_epitaph_a_death_outside_of_calls_is_not_its_fault(void **state)
 enum where { NOWHERE, HELD, OUT };
 
 /* Random steps; the plug-in must have just the pages that it was given. */
-static void random_steps(const char *name, bool hostile, u64 seed)
+static void random_steps(const char *name, u64 seed)
 {
 	enum where where[NR] = { NOWHERE };
 	u64 nr_held = 0;
 
-	if (hostile)
-		leaks_begin();
 	open_policy(name);
-	if (hostile)
-		leaks_end();
 	for (int step = 0; step < 20000; step++) {
 		u32 i = next_random(&seed, NR), what = next_random(&seed, 4);
 		struct reclaim_node *n;
@@ -668,7 +644,7 @@ static void test_random_steps_good_and_hostile_never_lose_a_page(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		capture_begin();
-		random_steps(kinds[i], i >= 3, seed + i);
+		random_steps(kinds[i], seed + i);
 		capture_end();
 	}
 }
