@@ -98,6 +98,7 @@ static bool make_direct(int fd)
 
 int swap_file_open(const char *path, u64 size, bool *direct, char *err, size_t len)
 {
+	bool is_direct;
 	int fd;
 
 	if (size < PAGE_SIZE || size > INT64_MAX) {
@@ -112,6 +113,8 @@ int swap_file_open(const char *path, u64 size, bool *direct, char *err, size_t l
 		close(fd);
 		return -1;
 	}
-	*direct = make_direct(fd);
+	is_direct = make_direct(fd);
+	if (direct)
+		*direct = is_direct;
 	return fd;
 }

@@ -113,8 +113,8 @@ void swap_store_stats(const struct swap_store *store, struct swap_store_stats *o
 
 /*
  * Make a swap file of `size` bytes that has no name any more: at `path`, which must not exist yet, or anywhere in
- * the directory `path`.  Mode 0600, its space taken at once where the file system can; *direct: it is O_DIRECT.
- * Returns the descriptor, or -1 with one line for the user in err[0..len).
+ * the directory `path`.  Mode 0600, its space taken at once where the file system can; *direct: it is O_DIRECT
+ * (NULL: not asked).  Returns the descriptor, or -1 with one line for the user in err[0..len).
  */
 int must_check swap_file_open(const char *path, u64 size, bool *direct, char *err, size_t len);
 
