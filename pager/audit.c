@@ -158,9 +158,13 @@ static bool kernel_has_page(u64 entry)
 /* Returns what differs, or NULL. */
 static const char *page_difference(const struct pte_info *pte, u64 entry)
 {
-	if ((pte->state != PTE_NONE) != kernel_has_page(entry))
+	bool present = pte->state == PTE_PRESENT || pte->state == PTE_ZERO;
+
+	if (pte->busy) /* R20 */
+		return NULL;
+	if (present != kernel_has_page(entry))
 		return pte->lazyfree ? NULL : "presence"; /* R2 */
-	if (pte->state != PTE_NONE && pte->wp != !!(entry & PAGEMAP_WP))
+	if (present && pte->wp != !!(entry & PAGEMAP_WP))
 		return "write protection";
 	return NULL;
 }
@@ -176,7 +180,7 @@ static bool audit_page(struct space *space, const char *after, u64 addr, u64 ent
 		return true;
 	sup_fail(space->sup,
 		 "audit after %s of process %d: page %lx %s differs: model %s%s, kernel %s%s", after,
-		 space->pid, addr, what, pte.state == PTE_NONE ? "none" : "present",
+		 space->pid, addr, what, pte.state == PTE_NONE ? "none" : pte.state == PTE_SWAP ? "swap" : "present",
 		 pte.wp ? " wp" : "", kernel_has_page(entry) ? "present" : "none",
 		 entry & PAGEMAP_WP ? " wp" : "");
 	return false;

@@ -88,7 +88,7 @@ static void add_page(struct page_set *set, struct space *space, u64 addr, u64 en
 	u64 pfn = entry_pfn(entry);
 
 	mm_lookup_pte(space->mm, addr, &pte);
-	if (pte.state != PTE_PRESENT || pte.lazyfree || !pfn) /* R19, R13 */
+	if (pte.state != PTE_PRESENT || pte.lazyfree || pte.busy || !pfn) /* R19, R20, R13 */
 		return;
 	set->page[set->nr++] = (struct page){ space, addr, pte.pfn, pfn, pte.wp };
 }

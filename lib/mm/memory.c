@@ -172,6 +172,10 @@ static struct pte_info pte_info(const struct mm_struct *mm, pte_t pte)
 		info.pfn = pte_pfn(pte);
 		info.busy = pfn_to_frame(mm->world, pte_pfn(pte))->state == FRAME_BUSY;
 		info.mapcount = pfn_to_frame(mm->world, pte_pfn(pte))->mapcount;
+	} else if (pte_swap(pte)) {
+		const struct frame *cache = swap_cache_lookup(mm->world, pte_to_swp_entry(pte));
+
+		info.busy = cache && cache->state == FRAME_BUSY;
 	}
 	return info;
 }

@@ -41,8 +41,8 @@ void mm_world_destroy(struct mm_world *w)
 
 	BUG_ON(w->nr_mms);
 	BUG_ON(w->files.node);
-	frame_table_fini(w);
 	mm_set_policy(w, NULL, NULL);
+	frame_table_fini(w);
 	swap_info_fini(w);
 	mem_free(&w->bytes, w->swap_buf, w->swap_buf ? SWAP_BUF_BYTES : 0);
 	slab_fini(&w->vma_slab);
