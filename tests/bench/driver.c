@@ -6,11 +6,12 @@
  * only the ratio within a pair of neighbouring runs counts, and its median and spread over the
  * pairs.  One pair goes first unrecorded, to warm caches.  Start reading at take().
  *
- * Exit status: 0, 1 a limit is missed, 2 a measure gave no number or bad usage, 77 this machine does
- * not allow userfaultfd.  A quick run judges no speed.
+ * Exit status: 0, 1 a limit is missed, 2 a measure gave no number or bad usage, 77 this machine
+ * allows none of those asked for.  A quick run judges no speed.
  */
 #include <argp.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,58 +21,12 @@
 
 #include "driver.h"
 
-#define MAX_ARGS     32
 #define QUICK_ROUNDS 1
+#define QUICK_SHIFT  4 /* as scaled() of bench.h */
 #define EXIT_MISSED  1
 #define EXIT_BROKEN  2
 
 /* ---- one measure ---- */
-
-struct command {
-	const char *argv[MAX_ARGS];
-	char path[4096];
-};
-
-/* The commands of one side of a measure. */
-struct side {
-	const char *name;
-	struct command large, small;
-	bool grows; /* the figure is large / small */
-};
-
-/* "[upager run [options] --] program args": the words point into opt, argv and options. */
-static void build_command(struct command *c, const struct bench_options *opt,
-			  const char *const *argv, bool under_upager, const char *const *options)
-{
-	size_t n = 0;
-
-	if (under_upager) {
-		c->argv[n++] = opt->upager;
-		c->argv[n++] = "run";
-		for (size_t i = 0; options && options[i]; i++)
-			c->argv[n++] = options[i];
-		c->argv[n++] = "--";
-	}
-	snprintf(c->path, sizeof(c->path), "%s/%s", opt->dir, argv[0]);
-	c->argv[n++] = argv[0][0] == '/' ? argv[0] : c->path;
-	for (size_t i = 1; argv[i] && n < MAX_ARGS - 1; i++)
-		c->argv[n++] = argv[i];
-	c->argv[n] = NULL;
-}
-
-static void build_side(struct side *s, const struct bench_options *opt, const struct measure *m,
-		       bool is_base)
-{
-	bool bare = is_base && m->base == BASE_BARE;
-	bool under_upager = is_base ? m->base == BASE_OPTIONS : m->base != BASE_MODEL;
-	const char *const *options = is_base ? m->options : NULL;
-
-	s->name = is_base ? "base" : under_upager ? "under upager" : "the model";
-	s->grows = m->small;
-	build_command(&s->large, opt, bare ? m->bare : m->argv, under_upager, options);
-	if (s->grows)
-		build_command(&s->small, opt, bare ? m->bare_small : m->small, under_upager, options);
-}
 
 static int compare_doubles(const void *a, const void *b)
 {
@@ -100,43 +55,73 @@ static enum verdict judge(const struct result *r, bool quick)
 	return r->ratio.median <= r->m->limit ? VERDICT_OK : VERDICT_MISSED;
 }
 
-static int run_command(struct result *r, const struct command *c, const char *side, double *value)
+static int run_command(struct result *r, const struct command *c, const struct side *s,
+		       double *value)
 {
-	char why[96];
-	int ret = run_program(c->argv, r->m->value == VALUE_WALL_NS, value, why, sizeof(why));
+	struct outcome out;
+	int ret = run_program(c->argv, s->wall, &out);
 
-	if (!ret && r->m->base != BASE_NONE && *value <= 0) {
-		snprintf(why, sizeof(why), "its number is %g", *value);
+	if (!ret && r->m->base != BASE_NONE && out.value <= 0) {
+		snprintf(out.why, sizeof(out.why), "its number is %g", out.value);
 		ret = -1;
 	}
-	if (ret < 0)
-		snprintf(r->why, sizeof(r->why), "%s: %s", side, why);
+	if (ret)
+		snprintf(r->why, sizeof(r->why), "%s: %s", s->name, out.why);
+	else
+		*value = out.value;
 	return ret;
 }
 
 static int run_side(struct result *r, const struct side *s, double *value)
 {
 	double small = 1;
-	int ret = s->grows ? run_command(r, &s->small, s->name, &small) : 0;
+	int ret = s->grows ? run_command(r, &s->small, s, &small) : 0;
 
 	if (!ret)
-		ret = run_command(r, &s->large, s->name, value);
+		ret = run_command(r, &s->large, s, value);
 	if (!ret)
 		*value /= small;
 	return ret;
 }
 
-/* Take one measure.  Returns 0, or what run_program() said of the run that failed. */
-static int take(const struct bench_options *opt, const struct measure *m, struct result *r)
+/* What the command of a measure with a budget needs: as the measure says, or as one native run shows. */
+static int find_need(const struct bench_options *opt, struct result *r)
 {
-	int rounds = opt->quick ? QUICK_ROUNDS : m->rounds, ret;
+	const struct measure *m = r->m;
+	struct outcome out;
+	struct command c;
+	int ret;
+
+	if (m->need_mib) {
+		r->need_bytes = (u64)m->need_mib << (opt->quick ? 20 - QUICK_SHIFT : 20);
+		return 0;
+	}
+	command_native(&c, opt, m);
+	ret = run_program(c.argv, true, &out); /* the first may make its input, and would see that */
+	if (!ret)
+		ret = run_program(c.argv, true, &out);
+	if (ret)
+		snprintf(r->why, sizeof(r->why), "natively: %s", out.why);
+	r->need_bytes = out.peak_bytes;
+	r->native_ns = out.value;
+	return ret;
+}
+
+/* Take one measure.  Returns 0, or what run_program() said of the run that failed. */
+static int take(const struct bench_options *opt, struct result *r)
+{
+	const struct measure *m = r->m;
 	double ratios[MAX_ROUNDS];
 	struct side base, mine;
+	int ret;
 
-	*r = (struct result){ .m = m, .nr = rounds, .verdict = VERDICT_FAILED };
-	build_side(&base, opt, m, true);
-	build_side(&mine, opt, m, false);
-	for (int i = opt->quick ? 0 : -1; i < rounds; i++) { /* -1: to warm up */
+	r->nr = opt->quick ? QUICK_ROUNDS : m->rounds;
+	ret = measure_has_budget(m) ? find_need(opt, r) : 0;
+	if (ret)
+		return ret;
+	side_build_base(&base, opt, m, r->need_bytes);
+	side_build_mine(&mine, opt, m, r->need_bytes);
+	for (int i = opt->quick ? 0 : -1; i < r->nr; i++) { /* -1: to warm up */
 		double b = 1, v;
 
 		ret = measure_is_alone(m) ? 0 : run_side(r, &base, &b);
@@ -150,10 +135,38 @@ static int take(const struct bench_options *opt, const struct measure *m, struct
 		r->mine[i] = v;
 		ratios[i] = v / b;
 	}
-	r->base_spread = spread_of(r->base, rounds);
-	r->mine_spread = spread_of(r->mine, rounds);
-	r->ratio = spread_of(ratios, rounds);
-	r->verdict = judge(r, opt->quick);
+	r->base_spread = spread_of(r->base, r->nr);
+	r->mine_spread = spread_of(r->mine, r->nr);
+	r->ratio = spread_of(ratios, r->nr);
+	return 0;
+}
+
+static const struct result *find_result(const struct result *all, size_t nr, const char *name)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (!strcmp(all[i].m->name, name))
+			return &all[i];
+	return NULL;
+}
+
+/* The geometric mean of the members' ratios, which stand among the `nr` results of `all`. */
+static int take_mean(struct result *r, const struct result *all, size_t nr)
+{
+	struct spread logs = { 0 };
+	int n = 0;
+
+	for (; r->m->members[n]; n++) {
+		const struct result *member = find_result(all, nr, r->m->members[n]);
+
+		if (!member || member->verdict >= VERDICT_SKIPPED) {
+			snprintf(r->why, sizeof(r->why), "no figure of %s", r->m->members[n]);
+			return RUN_SKIP;
+		}
+		logs.min += log(member->ratio.min);
+		logs.median += log(member->ratio.median);
+		logs.max += log(member->ratio.max);
+	}
+	r->ratio = (struct spread){ exp(logs.min / n), exp(logs.median / n), exp(logs.max / n) };
 	return 0;
 }
 
@@ -181,27 +194,56 @@ static double note_load(void)
 	return load;
 }
 
+struct tally {
+	struct result *all;
+	size_t nr;
+	int counts[VERDICT_FAILED + 1];
+};
+
+static void take_table(const struct bench_options *opt, const struct measures *table,
+		       struct tally *t, json_t *rows)
+{
+	for (size_t i = 0; i < table->nr; i++) {
+		struct result *r = &t->all[t->nr];
+		int ret;
+
+		if (opt->only && !strstr(table->m[i].name, opt->only))
+			continue;
+		*r = (struct result){ .m = &table->m[i] };
+		ret = r->m->base == BASE_MEAN ? take_mean(r, t->all, t->nr) : take(opt, r);
+		r->verdict = !ret ? judge(r, opt->quick) :
+			     ret == RUN_SKIP ? VERDICT_SKIPPED : VERDICT_FAILED;
+		report_row(r);
+		json_array_append_new(rows, report_json(r));
+		t->counts[r->verdict]++;
+		t->nr++;
+	}
+}
+
 /* Takes every measure asked for and appends its JSON to `rows`.  Returns the exit status. */
 static int take_all(const struct bench_options *opt, json_t *rows)
 {
-	int counts[VERDICT_FAILED + 1] = { 0 };
+	struct tally t = {
+		.all = calloc(plain_measures.nr + memory_measures.nr + budget_measures.nr,
+			      sizeof(*t.all)),
+	};
+	const int *counts = t.counts;
 
-	report_head();
-	for (size_t i = 0; i < nr_measures; i++) {
-		struct result r;
-
-		if (opt->only && !strstr(measures[i].name, opt->only))
-			continue;
-		if (take(opt, &measures[i], &r) == RUN_SKIP)
-			return RUN_SKIP;
-		report_row(&r);
-		json_array_append_new(rows, report_json(&r));
-		counts[r.verdict]++;
-	}
-	printf("\n%d ok, %d missed, %d for information, %d failed\n", counts[VERDICT_OK],
-	       counts[VERDICT_MISSED], counts[VERDICT_INFO], counts[VERDICT_FAILED]);
-	if (counts[VERDICT_FAILED] || !json_array_size(rows))
+	if (!t.all)
 		return EXIT_BROKEN;
+	report_head();
+	take_table(opt, &plain_measures, &t, rows);
+	take_table(opt, &memory_measures, &t, rows);
+	if (opt->only && !strncmp(opt->only, "budget", strlen("budget")))
+		take_table(opt, &budget_measures, &t, rows);
+	free(t.all);
+	printf("\n%d ok, %d missed, %d for information, %d skipped, %d failed\n", counts[VERDICT_OK],
+	       counts[VERDICT_MISSED], counts[VERDICT_INFO], counts[VERDICT_SKIPPED],
+	       counts[VERDICT_FAILED]);
+	if (counts[VERDICT_FAILED] || !t.nr)
+		return EXIT_BROKEN;
+	if (counts[VERDICT_SKIPPED] == (int)t.nr)
+		return RUN_SKIP;
 	return counts[VERDICT_MISSED] ? EXIT_MISSED : 0;
 }
 
@@ -256,7 +298,8 @@ int main(int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_option,
-		.doc = "Measure the speed of upager against native runs and a bare userfaultfd loop.",
+		.doc = "Measure the speed of upager against native runs, a bare userfaultfd loop and "
+		       "the kernel's own swap.",
 	};
 	struct bench_options opt = { 0 };
 	json_t *all, *rows = json_array();

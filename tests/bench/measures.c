@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * measures.c - the measures, one row each.  Those with a limit come first and are what upager
+ * measures.c - the measures of a run without a budget, one row each.  Those with a limit come first and are what upager
  * promises; the rest are for information, for whoever tunes placement above all.
  */
 #include "driver.h"
-
-#define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 #define BASH_LOOP                                                              \
 	"n=200; [ -z \"$BENCH_QUICK\" ] || n=12; start=${EPOCHREALTIME/./};"       \
@@ -40,7 +38,7 @@
 	{ "check-" name, what ", --check 1 / --check 0", ARGV(__VA_ARGS__),                  \
 	  .base = BASE_OPTIONS, .rounds = 5, .options = ARGV("--check", "0") }
 
-const struct measure measures[] = {
+static const struct measure rows[] = {
 	{ "random-fault", "random first-touch write fault / bare userfaultfd loop",
 	  ARGV("randfault"), ARGV("barefault"), BASE_BARE, VALUE_NS, 9, 1.25 },
 	{ "sequential-touch", "sequential first touch of 256 MiB, a page / native",
@@ -83,6 +81,10 @@ const struct measure measures[] = {
 	  ARGV("/bin/bash", "-c", BASH_LOOP), NULL, BASE_NATIVE, VALUE_NS, 5, 0 },
 	{ "make-j2", "fork + exec of /bin/true, 2 side by side / native",
 	  ARGV("forkexec", "fork", "2"), NULL, BASE_NATIVE, VALUE_NS, 5, 0 },
+	{ "cow-write", "a write while a forked child saves 256 MiB / native",
+	  ARGV("bgsave", "write"), NULL, BASE_NATIVE, VALUE_NS, 5, 0 },
+	{ "cow-save", "the save: fork to the child's end, a page / native",
+	  ARGV("bgsave", "save"), NULL, BASE_NATIVE, VALUE_NS, 5, 0 },
 	{ "true-start", "start of /bin/true / native",
 	  ARGV("/bin/true"), NULL, BASE_NATIVE, VALUE_WALL_NS, 15, 0 },
 	{ "mmap-touch-munmap", "mmap + one write + munmap of 64 KiB / native",
@@ -106,4 +108,4 @@ const struct measure measures[] = {
 	THREADS("4", "200", "1024"),
 };
 
-const size_t nr_measures = ARRAY_SIZE(measures);
+const struct measures plain_measures = { rows, ARRAY_SIZE(rows) };

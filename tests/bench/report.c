@@ -9,6 +9,7 @@ static const char *const verdict_names[] = {
 	[VERDICT_OK] = "ok",
 	[VERDICT_MISSED] = "MISSED",
 	[VERDICT_INFO] = "-",
+	[VERDICT_SKIPPED] = "skipped",
 	[VERDICT_FAILED] = "FAILED",
 };
 
@@ -16,8 +17,11 @@ static const char *const base_names[] = {
 	[BASE_NATIVE] = "native",
 	[BASE_BARE] = "bare",
 	[BASE_OPTIONS] = "options",
+	[BASE_ZRAM] = "zram",
+	[BASE_FILE] = "swap file",
 	[BASE_NONE] = "none",
 	[BASE_MODEL] = "none",
+	[BASE_MEAN] = "mean",
 };
 
 #define ROW "%-62s %10s %10s  %-22s %6s  %s\n"
@@ -55,15 +59,16 @@ void report_row(const struct result *r)
 
 	if (m->limit > 0)
 		snprintf(must, sizeof(must), "%g", m->limit);
-	if (r->verdict == VERDICT_FAILED) {
+	if (r->verdict >= VERDICT_SKIPPED) {
 		printf(ROW, m->title, base, mine, ratio, must, verdict_names[r->verdict]);
 		printf("    %s: %s\n", m->name, r->why);
 		fflush(stdout);
 		return;
 	}
-	if (!measure_is_alone(m))
+	if (m->base != BASE_MEAN)
+		text_of(r->mine_spread.median, m, mine, sizeof(mine));
+	if (m->base != BASE_MEAN && !measure_is_alone(m))
 		text_of(r->base_spread.median, m, base, sizeof(base));
-	text_of(r->mine_spread.median, m, mine, sizeof(mine));
 	snprintf(ratio, sizeof(ratio), measure_is_alone(m) ? "%.4g [%.4g-%.4g]" : "%.3f [%.3f-%.3f]",
 		 r->ratio.median, r->ratio.min, r->ratio.max);
 	printf(ROW, m->title, base, mine, ratio, must, verdict_names[r->verdict]);
@@ -94,9 +99,18 @@ json_t *report_json(const struct result *r)
 
 	if (m->limit > 0)
 		json_object_set_new(j, "must_reach", json_real(m->limit));
-	if (r->verdict == VERDICT_FAILED) {
+	if (r->verdict >= VERDICT_SKIPPED) {
 		json_object_set_new(j, "why", json_string(r->why));
 		return j;
+	}
+	if (m->base == BASE_MEAN) {
+		json_object_set_new(j, "ratio", json_spread(&r->ratio));
+		return j;
+	}
+	if (r->need_bytes) {
+		json_object_set_new(j, "need_bytes", json_integer((json_int_t)r->need_bytes));
+		json_object_set_new(j, "native_ns", json_real(r->native_ns));
+		json_object_set_new(j, "budget_percent", json_integer(m->budget_percent));
 	}
 	json_object_set_new(j, "upager", json_spread(&r->mine_spread));
 	json_object_set_new(j, "upager_values", json_values(r->mine, r->nr));

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,7 +19,7 @@
 #include "bench.h"
 #include "driver.h"
 
-#define LIMIT_MS 60000
+#define LIMIT_MS 300000 /* the kernel itself may thrash for minutes */
 #define GRACE_MS 3000
 
 struct run {
@@ -27,6 +28,7 @@ struct run {
 	char text[256]; /* the start of its output */
 	size_t len;
 	int status;
+	u64 peak_bytes;
 };
 
 /* A process group of its own, so that a run that hangs can be ended whole; it ends with us, too. */
@@ -70,6 +72,14 @@ static void read_some(struct run *run)
 	}
 }
 
+static void reap(struct run *run)
+{
+	struct rusage usage = { 0 };
+
+	wait4(run->pid, &run->status, 0, &usage);
+	run->peak_bytes = (u64)usage.ru_maxrss * 1024;
+}
+
 /* Returns whether it ended within `ms`; if so it is reaped, and what it wrote has been read. */
 static bool wait_end(struct run *run, int ms)
 {
@@ -89,7 +99,7 @@ static bool wait_end(struct run *run, int ms)
 		else if (fds[0].revents)
 			break;
 	}
-	waitpid(run->pid, &run->status, 0);
+	reap(run);
 	return true;
 }
 
@@ -104,50 +114,53 @@ static void end_it(struct run *run)
 	kill(run->pid, SIGTERM);
 	poll(&ended, 1, GRACE_MS);
 	kill(-run->pid, SIGKILL);
-	waitpid(run->pid, &run->status, 0);
+	reap(run);
 }
 
-static int judge(struct run *run, bool wall, double elapsed, double *value, char *why, size_t len)
+static int judge(struct run *run, bool wall, double elapsed, struct outcome *out)
 {
 	char *end;
 
-	if (WIFEXITED(run->status) && WEXITSTATUS(run->status) == RUN_SKIP)
+	run->text[run->len] = '\0';
+	out->peak_bytes = run->peak_bytes;
+	if (WIFEXITED(run->status) && WEXITSTATUS(run->status) == RUN_SKIP) {
+		snprintf(out->why, sizeof(out->why), "%.*s", (int)strcspn(run->text, "\n"), run->text);
 		return RUN_SKIP;
+	}
 	if (WIFSIGNALED(run->status)) {
-		snprintf(why, len, "killed by signal %d", WTERMSIG(run->status));
+		snprintf(out->why, sizeof(out->why), "killed by signal %d", WTERMSIG(run->status));
 		return -1;
 	}
 	if (WEXITSTATUS(run->status)) {
-		snprintf(why, len, "exit status %d", WEXITSTATUS(run->status));
+		snprintf(out->why, sizeof(out->why), "exit status %d", WEXITSTATUS(run->status));
 		return -1;
 	}
 	if (wall) {
-		*value = elapsed;
+		out->value = elapsed;
 		return 0;
 	}
-	run->text[run->len] = '\0';
-	*value = strtod(run->text, &end);
+	out->value = strtod(run->text, &end);
 	if (end == run->text || strcmp(end, "\n")) {
-		snprintf(why, len, "its output is not a number");
+		snprintf(out->why, sizeof(out->why), "its output is not a number");
 		return -1;
 	}
 	return 0;
 }
 
-int run_program(const char *const *argv, bool wall, double *value, char *why, size_t len)
+int run_program(const char *const *argv, bool wall, struct outcome *out)
 {
 	struct run run = { .out = -1, .pidfd = -1 };
 	u64 begin = now_ns(), end;
 	int ret = -1;
 
 	if (start(&run, argv)) {
-		snprintf(why, len, "cannot start it: %s", strerror(errno));
+		snprintf(out->why, sizeof(out->why), "cannot start it: %s", strerror(errno));
 	} else if (wait_end(&run, LIMIT_MS)) {
 		end = now_ns();
-		ret = judge(&run, wall, (double)(end - begin), value, why, len);
+		ret = judge(&run, wall, (double)(end - begin), out);
 	} else {
 		end_it(&run);
-		snprintf(why, len, "no end after %d s", LIMIT_MS / 1000);
+		snprintf(out->why, sizeof(out->why), "no end after %d s", LIMIT_MS / 1000);
 	}
 	if (run.out >= 0)
 		close(run.out);
