@@ -222,11 +222,10 @@ static void world_run(struct world *w, u32 steps, u32 nr_slots)
 {
 	for (u32 step = 0; step < steps; step++) {
 		u32 slot = next_random(&w->seed, nr_slots);
-		bool empty = w->slots[slot].state == SLOT_EMPTY;
 
 		if (fake_ring_pending() && next_random(&w->seed, 3) == 0)
 			world_end(w, next_random(&w->seed, fake_ring_pending()));
-		if (empty)
+		if (w->slots[slot].state == SLOT_EMPTY)
 			world_put(w, slot, step % 7 ? w->seed >> 8 : 0);
 		else if (next_random(&w->seed, 3))
 			world_get(w, slot);
