@@ -92,6 +92,7 @@ static void on_tick(struct sup *sup)
 	(void)!read(sup->tickfd, &n, sizeof(n));
 	if (sup->ending)
 		kill_tree(sup);
+	reclaim_tick(sup);
 	list_for_each_entry_safe(s, tmp, &sup->spaces, link) {
 		faults_retry(s);
 		exits_retry(s);
@@ -168,25 +169,32 @@ static void dispatch(struct sup *sup, const struct ring_event *ev)
 	}
 }
 
-void sup_defer(struct sup *sup, const struct ring_event *ev)
+void sup_queue(struct sup *sup, const struct ring_event *ev)
 {
-	if (sup->nr_deferred == sup->max_deferred) {
-		u32 max = sup->max_deferred ? 2 * sup->max_deferred : 64;
+	if (sup->nr_queued == sup->max_queued) {
+		u32 max = sup->max_queued ? 2 * sup->max_queued : EVENT_BATCH;
 
-		sup->deferred = realloc(sup->deferred, max * sizeof(*ev));
-		BUG_ON(!sup->deferred);
-		sup->max_deferred = max;
+		sup->queue = realloc(sup->queue, max * sizeof(*ev));
+		BUG_ON(!sup->queue);
+		sup->max_queued = max;
 	}
-	sup->deferred[sup->nr_deferred++] = *ev;
+	sup->queue[sup->nr_queued++] = *ev;
 }
 
-/* Handling one may defer others. */
-static void dispatch_deferred(struct sup *sup)
+struct ring_event sup_unqueue(struct sup *sup, u32 i)
 {
-	while (sup->nr_deferred) {
-		struct ring_event ev = sup->deferred[0];
+	struct ring_event ev = sup->queue[i];
 
-		memmove(sup->deferred, sup->deferred + 1, --sup->nr_deferred * sizeof(ev));
+	memmove(sup->queue + i, sup->queue + i + 1, (--sup->nr_queued - i) * sizeof(ev));
+	return ev;
+}
+
+/* Handling one may take others out of the middle (reclaim_pump), or bring new ones. */
+static void dispatch_queue(struct sup *sup)
+{
+	while (sup->nr_queued) {
+		struct ring_event ev = sup_unqueue(sup, 0);
+
 		dispatch(sup, &ev);
 	}
 }
@@ -210,8 +218,8 @@ static void run_loop(struct sup *sup)
 		int n = ring_wait(&sup->ring, ev, EVENT_BATCH, UINT64_MAX);
 
 		for (int i = 0; i < n; i++)
-			dispatch(sup, &ev[i]);
-		dispatch_deferred(sup);
+			sup_queue(sup, &ev[i]);
+		dispatch_queue(sup);
 		reclaim_work(sup);
 	}
 	stagers_kill(sup);
@@ -219,7 +227,8 @@ static void run_loop(struct sup *sup)
 		int n = ring_wait(&sup->ring, ev, EVENT_BATCH, UINT64_MAX);
 
 		for (int i = 0; i < n; i++)
-			dispatch(sup, &ev[i]);
+			sup_queue(sup, &ev[i]);
+		dispatch_queue(sup);
 		collect_stubs(sup);
 	}
 }
@@ -340,7 +349,7 @@ static void sup_fini(struct sup *sup)
 	placement_release_all(sup);
 	sc_drop_orphans(sup);
 	reclaim_fini(sup);
-	free(sup->deferred);
+	free(sup->queue);
 	mm_world_destroy(sup->world);
 	ring_fini(&sup->ring);
 	control_remove(sup->shared->control_path);

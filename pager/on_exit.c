@@ -62,17 +62,22 @@ static bool prepare_robust_list(struct task *t)
 	size_t len;
 	u64 at;
 
-	if (syscall(SYS_get_robust_list, t->tid, &addr, &len) || !addr || len != sizeof(head) ||
-	    space_read(t, (u64)addr, &head, sizeof(head)))
+	int ret;
+
+	if (syscall(SYS_get_robust_list, t->tid, &addr, &len) || !addr || len != sizeof(head))
 		return true;
+	ret = space_read_now(t, (u64)addr, &head, sizeof(head));
+	if (ret)
+		return ret != -EAGAIN;
 	if (head.list_op_pending)
 		ready &= make_writable(t->space, ((u64)head.list_op_pending & ~1UL) +
 							 (u64)head.futex_offset);
 	at = (u64)head.list.next & ~1UL;
 	for (int i = 0; i < ROBUST_LIST_MAX && at && at != (u64)addr; i++) {
 		ready &= make_writable(t->space, at + (u64)head.futex_offset);
-		if (space_read(t, at, &entry, sizeof(entry)))
-			break;
+		ret = space_read_now(t, at, &entry, sizeof(entry));
+		if (ret)
+			return ret != -EAGAIN && ready;
 		at = (u64)entry.next & ~1UL;
 	}
 	return ready;

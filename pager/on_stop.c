@@ -267,6 +267,27 @@ static void note_root_signal(struct sup *sup, struct task *t, int sig)
 		front_note_signal(sup->shared, sig, info.si_pid);
 }
 
+/* Signals whose default is to dump core.  Source: SIG_KERNEL_COREDUMP_MASK. */
+static bool dumps_core(int sig)
+{
+	switch (sig) {
+	case SIGQUIT: case SIGILL: case SIGTRAP: case SIGABRT: case SIGFPE: case SIGSEGV:
+	case SIGBUS: case SIGSYS: case SIGXCPU: case SIGXFSZ:
+		return true;
+	}
+	return false;
+}
+
+/*
+ * A page that is missing when the kernel writes a core file is zeroes there (PF_DUMPCORE tasks take no faults): if
+ * this signal will end the process so, everything is brought back first.
+ */
+static void before_dump(struct sup *sup, struct task *t, int sig)
+{
+	if (sup->reclaim && t->space && dumps_core(sig) && proc_dumps_core(t->tid, sig))
+		space_bring_all(t->space);
+}
+
 static void on_new(struct sup *sup, struct task *t)
 {
 	if (t->state == TASK_NEWBORN) {
@@ -301,6 +322,7 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 		break;
 	case TE_SIGNAL:
 		note_root_signal(sup, t, s.status);
+		before_dump(sup, t, s.status);
 		(void)tracee_resume(t->tid, s.status);
 		break;
 	case TE_GROUP_STOP:

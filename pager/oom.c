@@ -68,7 +68,7 @@ static void oom_kill(struct sup *sup, struct space *space)
 			if (t->space == space)
 				(void)kill(t->tid, SIGKILL);
 	/* Dying threads take no faults any more; what they still need may exceed the budget. */
-	mm_reclaim(sup->world)->emergency = true;
+	mm_reclaim(sup->world)->emergency++;
 }
 
 void oom_forget(struct sup *sup, const struct space *space)
@@ -76,7 +76,7 @@ void oom_forget(struct sup *sup, const struct space *space)
 	if (!sup->reclaim || sup->reclaim->oom_space != space->id)
 		return;
 	sup->reclaim->oom_space = 0;
-	mm_reclaim(sup->world)->emergency = false;
+	mm_reclaim(sup->world)->emergency--;
 }
 
 void oom_check(struct sup *sup)

@@ -122,7 +122,7 @@ void reclaim_prefetch(struct space *space, const struct vm_fault *vmf)
 	f.vma_start = vma.start >> PAGE_SHIFT;
 	f.vma_end = vma.end >> PAGE_SHIFT;
 	/* What a window takes must not be what the next fault waits for. */
-	f.max = (u32)u64_min(room > r->low / 2 ? room - r->low / 2 : 0, 64);
+	f.max = (u32)u64_min(u64_min(room > r->low / 2 ? room - r->low / 2 : 0, 64), r->budget / 32);
 	prove(space, f.vpn);
 	n = r->prefetch->fault(r->prefetcher, p->state, &f, run);
 	for (u32 i = 0; i < n; i++) {

@@ -3,6 +3,7 @@
 #include "reclaim.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -35,7 +36,7 @@ static bool space_may(struct space *space)
 	if (space->pass == r->pass)
 		return space->pass_may;
 	space->pass = r->pass;
-	space->pass_may = space->stager && !space->stager->dying && !space->forking &&
+	space->pass_may = space->stager && !space->stager->dying && !space->forking && !space->keep &&
 			  list_empty(&space->waiters) && list_empty(&space->exit_waiters) &&
 			  !space->fork_waits &&
 			  !(space->nr_exiting && exit_pending(space->sup, space));
@@ -73,8 +74,8 @@ static void evicting_begin(struct space *space)
 static void evicting_end(struct space *space)
 {
 	BUG_ON(!space->evicting);
-	if (!--space->evicting && !space->caller)
-		space_call_done(space); /* calls that waited for us */
+	if (!--space->evicting)
+		space->sup->reclaim->calls_due = true; /* not here: we are in the middle of something */
 	space_put(space);
 }
 
@@ -198,7 +199,7 @@ static void on_filled(struct stager *st, const struct stager_op *op, s64 err, u3
 		place_free(st, op->place + i);
 		/* Not movable at all, though it looked so (a protection key): the other way. */
 		if (i == moved && err == -EINVAL && mm_victim_mapped(sup->world, pfn))
-			zap_begin(sup, &(struct victim){ .pfn = pfn, .how = EVICT_ZAP });
+			zap_begin(sup, &(struct victim){ .pfn = pfn, .how = EVICT_ZAP }); /* mapped once */
 		else
 			putback(sup, pfn);
 	}
@@ -466,6 +467,19 @@ static void staged_job_done(struct sup *sup, struct pack_job *job)
 
 /* ---- without staging ---- */
 
+/*
+ * Does the kernel share the page as the model thinks?  Pages that were pinned at a fork (by a device, an io_uring's
+ * buffers) it has copied, and DMA may still go to this one.
+ */
+static bool is_shared(struct sup *sup, const struct victim *v)
+{
+	struct space *space = mm_host(v->mm);
+	int fd = space_pagemap(space);
+	u64 entry;
+
+	return fd >= 0 && pagemap_read(fd, v->addr, &entry, 1) == 1 && !(entry & PAGEMAP_EXCLUSIVE);
+}
+
 static int protect_one(struct mm_struct *mm, u64 addr, u64 vm_flags, void *arg)
 {
 	struct space *space = mm_host(mm);
@@ -509,7 +523,7 @@ static void zap_begin(struct sup *sup, const struct victim *v)
 	u32 nr = mm_victim_mapped(sup->world, v->pfn);
 	struct zap *z;
 
-	if (!nr || nr > ZAP_MAX_MAPS || mm_victim_walk(sup->world, v->pfn, protect_one, NULL)) {
+	if (!nr || nr > ZAP_MAX_MAPS || (nr > 1 && !is_shared(sup, v)) || mm_victim_walk(sup->world, v->pfn, protect_one, NULL)) {
 		putback(sup, v->pfn);
 		return;
 	}
@@ -718,6 +732,23 @@ void reclaim_flush(struct stager *st)
 	st->sup->reclaim->running = true;
 }
 
+void reclaim_forget_places(struct stager *st)
+{
+	struct reclaimer *r = st->sup->reclaim;
+
+	for (u32 i = 0; i < STAGING_PAGES; i++) {
+		struct place *p = &st->place[i];
+
+		if (p->state != PLACE_STAGED || !p->unwanted)
+			continue;
+		st->nr_staged--;
+		r->nr_staged--;
+		mm_evicted(st->sup->world, p->pfn, false);
+		place_free(st, i);
+		r->freed = true;
+	}
+}
+
 /*
  * The stub was killed.  What it did not answer may or may not have been done: only looking tells.  What is in
  * staging can still be read there.
@@ -797,7 +828,7 @@ static void make_room(struct sup *sup)
 	u64 room = mm_room(sup->world) + r->nr_leaving;
 	u64 over = mm_over(sup->world), want, staged, n;
 
-	r->waiting = model->need > 0;
+	r->waiting |= model->need > 0;
 	if (room >= r->low && !r->waiting && !r->running && !over)
 		return;
 	r->pass++;
@@ -817,26 +848,57 @@ static void make_room(struct sup *sup)
 		r->running = false;
 }
 
-void reclaim_work(struct sup *sup)
+static struct space *space_with_calls_due(struct sup *sup)
 {
-	struct reclaimer *r = sup->reclaim;
+	struct space *space;
+
+	list_for_each_entry(space, &sup->spaces, link)
+		if (!space->caller && !space->evicting && !space->fork_waits &&
+		    !list_empty(&space->waiters))
+			return space;
+	return NULL;
+}
+
+/* Start calls that waited for evictions to end.  Each may end or make spaces: from the top after each. */
+static void start_calls(struct sup *sup)
+{
+	struct space *space;
+
+	sup->reclaim->calls_due = false;
+	while ((space = space_with_calls_due(sup)))
+		space_call_done(space);
+}
+
+/* What can be done without letting anybody go on. */
+static void work_quietly(struct sup *sup)
+{
 	struct stager *st;
 
-	if (!r)
-		return;
 	mm_reclaim(sup->world)->now_ms = (u32)(now_ns() / 1000000);
 	collect_all(sup);
-	if (!list_empty(&r->zaps_new))
+	if (!list_empty(&sup->reclaim->zaps_new))
 		zaps_submit(sup);
-	if (r->freed) {
-		r->freed = false;
-		retry_waiters(sup);
-	}
 	make_room(sup);
 	list_for_each_entry(st, &sup->stagers, link) {
 		drop_unwanted(st);
 		stager_kick(st);
 	}
+}
+
+void reclaim_work(struct sup *sup)
+{
+	struct reclaimer *r = sup->reclaim;
+
+	if (!r)
+		return;
+	if (r->calls_due)
+		start_calls(sup);
+	if (r->freed) {
+		r->freed = false;
+		r->waiting = false;
+		retry_waiters(sup);
+	}
+	work_quietly(sup);
 	if (r->waiting) {
 		oom_check(sup);
 		sup_need_tick(sup);
@@ -845,9 +907,21 @@ void reclaim_work(struct sup *sup)
 	}
 }
 
+void reclaim_tick(struct sup *sup)
+{
+	if (sup->reclaim)
+		sup->reclaim->waiting = false; /* whoever is refused again says so */
+}
+
 bool reclaim_waits(const struct sup *sup)
 {
 	return sup->reclaim && (sup->reclaim->waiting || sup->reclaim->running);
+}
+
+static bool is_ours(u64 tag)
+{
+	tag &= ~0xffffffffUL;
+	return tag == TAG_STUBS || tag == TAG_PACKER || tag == TAG_STORE;
 }
 
 bool reclaim_event(struct sup *sup, const struct ring_event *ev)
@@ -878,15 +952,35 @@ bool reclaim_event(struct sup *sup, const struct ring_event *ev)
 void reclaim_pump(struct sup *sup)
 {
 	struct ring_event ev[16];
+	struct stager *st, *tmp;
 	int n;
 
 	if (!sup->reclaim)
 		return;
 	n = ring_wait(&sup->ring, ev, ARRAY_SIZE(ev), 0);
 	for (int i = 0; i < n; i++)
-		if (!reclaim_event(sup, &ev[i]))
-			sup_defer(sup, &ev[i]);
-	reclaim_work(sup);
+		sup_queue(sup, &ev[i]);
+	for (u32 i = 0; i < sup->nr_queued;) {
+		u64 tag = sup->queue[i].tag;
+
+		if (!is_ours(tag)) {
+			i++;
+			continue;
+		}
+		ev[0] = sup_unqueue(sup, i);
+		(void)reclaim_event(sup, &ev[0]);
+	}
+	/* A stub may stand in a stop of its own. */
+	list_for_each_entry_safe(st, tmp, &sup->stagers, link) {
+		struct tracee_stop s = { .event = TE_NONE };
+
+		if (st->pid)
+			s = tracee_poll(st->pid);
+		if (s.event != TE_NONE && s.event != TE_NO_TASKS)
+			stager_stop(st, s);
+	}
+	work_quietly(sup);
+	sched_yield();
 }
 
 /* ---- settings ---- */

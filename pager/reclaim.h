@@ -37,6 +37,8 @@ int must_check reclaim_init(struct sup *sup, char *err, size_t len);
 /* Pre: every space is gone, every stub too. */
 void reclaim_fini(struct sup *sup);
 
+/* The tick is about to let everybody who waits try again. */
+void reclaim_tick(struct sup *sup);
 /* Keep room; let go on who waits for it.  To be called when events have been handled.  O(1) when there is room. */
 void reclaim_work(struct sup *sup);
 /* Is this completion for the reclaimer?  Then act on it. */
@@ -53,6 +55,8 @@ void reclaim_prefetch(struct space *space, const struct vm_fault *vmf);
 
 /* The stager's space is gone: what others still want of its staging is written, then it ends. */
 void reclaim_flush(struct stager *st);
+/* Its stub is gone, and its space: forget the pages that nobody wants. */
+void reclaim_forget_places(struct stager *st);
 /* Its stub has ended; nothing that it was told can be relied on. */
 void reclaim_stub_died(struct stager *st);
 /* The space has got its id and its name. */

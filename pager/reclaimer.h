@@ -81,7 +81,8 @@ struct reclaimer {
 	u32 oom_space;         /* id of the space that was killed and is not yet gone; 0: none */
 	u32 pass;              /* of reclaim_work: what may_evict() found out of a space holds for one pass */
 	bool running;          /* between low and high */
-	bool waiting;          /* a fault found no room */
+	bool waiting;          /* a fault found no room when it was last tried */
+	bool calls_due;        /* a space has calls that waited for evictions, which are over */
 	char policy_spec[4096]; /* as the user said */
 
 	u64 pool_bytes, file_bytes; /* what the store may use */

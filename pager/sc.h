@@ -27,6 +27,7 @@ enum sc_verdict {
 enum sc_flags {
 	SC_MM = 1 << 0,     /* takes the mm's call slot: one at a time in each address space */
 	SC_FORK = 1 << 2,   /* makes a task */
+	SC_STUB = 1 << 3,   /* stubs make it too, with our secret as its last argument: not trapped then */
 	SC_PROMPT = 1 << 1, /* waits for nobody (see is_prompt) */
 };
 

@@ -27,9 +27,11 @@
 
 #define DATA(field) (u32)offsetof(struct seccomp_data, field)
 
-/* What remote.c and space.c inject. */
-static const int injected[] = { SYS_userfaultfd, SYS_close, SYS_mmap, SYS_munmap,
-				SYS_seccomp,	 SYS_prctl, SYS_ioctl, SC_GIVE_FD };
+/* What remote.c, space.c and stager.c inject, and what a stub calls. */
+static const int injected[] = { SYS_userfaultfd, SYS_close,	  SYS_mmap,	   SYS_munmap,
+				SYS_mprotect,	 SYS_madvise,	  SYS_seccomp,	   SYS_prctl,
+				SYS_ioctl,	 SYS_clone,	  SYS_setsid,	   SYS_close_range,
+				SYS_futex,	 SYS_write,	  SYS_exit,	   SC_GIVE_FD };
 
 /* Both seccomp(2) and prctl(2) take the program as their third argument. */
 #define FPROG_ARG 2

@@ -27,7 +27,7 @@ const struct sc_row sc_table[] = {
 	{ SYS_brk, "brk", SC_MM | SC_PROMPT, sc_brk_enter, sc_brk_leave },
 	{ SYS_mprotect, "mprotect", SC_MM | SC_PROMPT, sc_mprotect_enter, sc_mprotect_leave },
 	{ SYS_pkey_mprotect, "pkey_mprotect", SC_MM, sc_mprotect_enter, sc_mprotect_leave },
-	{ SYS_madvise, "madvise", SC_MM, sc_madvise_enter, sc_madvise_leave },
+	{ SYS_madvise, "madvise", SC_MM | SC_STUB, sc_madvise_enter, sc_madvise_leave },
 	{ SYS_mlock, "mlock", SC_MM, sc_mlock_enter, sc_mlock_leave },
 	{ SYS_mlock2, "mlock2", SC_MM, sc_mlock2_enter, sc_mlock2_leave },
 	{ SYS_munlock, "munlock", SC_MM, sc_munlock_enter, sc_munlock_leave },
@@ -90,7 +90,10 @@ int sc_build_filter(struct sock_fprog *prog, u64 secret)
 	for (size_t i = 0; i < sc_table_len; i++) {
 		const struct sc_row *row = &sc_table[i];
 
-		if (!row->nr_when)
+		if (row->flags & SC_STUB)
+			rules[n++] = (struct filter_rule){ .nr = row->nr, .match = FILTER_NOT_EQUAL,
+							   .arg = 5, .value = secret };
+		else if (!row->nr_when)
 			rules[n++] = (struct filter_rule){ .nr = row->nr };
 		for (int k = 0; k < row->nr_when; k++) {
 			rules[n] = row->when[k];

@@ -452,7 +452,7 @@ void space_call_done(struct space *space)
 
 /* ---- a stopped task's memory ---- */
 
-bool space_bring(struct space *space, u64 addr, unsigned int flags)
+int space_bring(struct space *space, u64 addr, unsigned int flags, bool now)
 {
 	struct sup *sup = space->sup;
 	enum fault_result result;
@@ -464,21 +464,39 @@ bool space_bring(struct space *space, u64 addr, unsigned int flags)
 
 		mm_lookup_pte(space->mm, addr, &pte);
 		if (pte.state != PTE_NONE && pte.state != PTE_SWAP && !pte.busy)
-			return true;
-		mm_reclaim(sup->world)->emergency = true;
+			return 0;
+		mm_reclaim(sup->world)->emergency++;
 		result = mm_handle_fault(space->mm, &vmf);
-		mm_reclaim(sup->world)->emergency = false;
+		mm_reclaim(sup->world)->emergency--;
+		if (result == FAULT_RESOLVED && vmf.handler != FH_DO_SWAP_PAGE_SOFT)
+			return 0;
 		if (result != FAULT_RESOLVED && result != FAULT_PARKED)
-			return false;
-		reclaim_pump(sup); /* it may be on its way */
+			return -EFAULT;
+		if (now)
+			return -EAGAIN;
+		reclaim_pump(sup);
 	}
 }
 
-/* Fill the pages of [addr, addr + len) that are missing in managed memory; what stays missing reads as -EIO. */
-static void fill_pages(struct space *space, u64 addr, size_t len, unsigned int flags)
+/* Bring the pages of [addr, addr + len) that are missing in managed memory. */
+static int fill_pages(struct space *space, u64 addr, size_t len, unsigned int flags, bool now)
 {
-	for (u64 a = page_align_down(addr); a < addr + len; a += PAGE_SIZE)
-		(void)space_bring(space, a, flags);
+	int ret = 0;
+
+	for (u64 a = page_align_down(addr); a < addr + len && !ret; a += PAGE_SIZE)
+		ret = space_bring(space, a, flags, now);
+	return ret;
+}
+
+void space_bring_all(struct space *space)
+{
+	struct pte_info pte;
+
+	space->keep = true;
+	for (u64 addr = 0; (addr = mm_next_pte(space->mm, addr, TASK_SIZE, &pte)) < TASK_SIZE;
+	     addr += PAGE_SIZE)
+		if ((pte.state == PTE_SWAP || pte.busy) && space_bring(space, addr, 0, false))
+			return; /* it cannot be had: a hole in the dump, as natively after an I/O error */
 }
 
 int space_peek(struct space *space, u64 addr, void *dst, size_t len)
@@ -486,15 +504,26 @@ int space_peek(struct space *space, u64 addr, void *dst, size_t len)
 	return tracee_read(space->pid, addr, dst, len);
 }
 
-int space_read(struct task *t, u64 addr, void *dst, size_t len)
+static int read_filling(struct task *t, u64 addr, void *dst, size_t len, bool now)
 {
 	int ret = tracee_read(t->tid, addr, dst, len);
 
 	if (ret == -EIO && t->space && addr + len >= addr) {
-		fill_pages(t->space, addr, len, 0);
+		if (fill_pages(t->space, addr, len, 0, now) == -EAGAIN)
+			return -EAGAIN;
 		ret = tracee_read(t->tid, addr, dst, len);
 	}
 	return ret == -EIO ? -EFAULT : ret;
+}
+
+int space_read(struct task *t, u64 addr, void *dst, size_t len)
+{
+	return read_filling(t, addr, dst, len, false);
+}
+
+int space_read_now(struct task *t, u64 addr, void *dst, size_t len)
+{
+	return read_filling(t, addr, dst, len, true);
 }
 
 int space_write(struct task *t, u64 addr, const void *src, size_t len)
@@ -502,7 +531,7 @@ int space_write(struct task *t, u64 addr, const void *src, size_t len)
 	int ret = tracee_write(t->tid, addr, src, len);
 
 	if (ret == -EIO && t->space && addr + len >= addr) {
-		fill_pages(t->space, addr, len, FAULT_FLAG_WRITE);
+		(void)!fill_pages(t->space, addr, len, FAULT_FLAG_WRITE, false); /* missing: -EIO again */
 		ret = tracee_write(t->tid, addr, src, len);
 	}
 	return ret == -EIO ? -EFAULT : ret;

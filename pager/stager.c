@@ -302,7 +302,7 @@ int stager_create(struct task *t, struct tracee_stop *death)
 	}
 	b.r.idle = serve_faults;
 	b.r.idle_arg = space;
-	mm_reclaim(sup->world)->emergency = true;
+	mm_reclaim(sup->world)->emergency++;
 	give_fd(&b, 0, b.st->stub.memfd);
 	map_area(&b);
 	give_fd(&b, 1, space->uffd);
@@ -310,7 +310,7 @@ int stager_create(struct task *t, struct tracee_stop *death)
 	make_stub(&b);
 	close_fds(&b);
 	ret = remote_end(&b.r);
-	mm_reclaim(sup->world)->emergency = false;
+	mm_reclaim(sup->world)->emergency--;
 	*death = b.r.death;
 	if (b.err && b.st->pid)
 		(void)kill(b.st->pid, SIGKILL); /* its end frees it */
@@ -370,8 +370,8 @@ void stager_stop(struct stager *st, struct tracee_stop s)
 		reclaim_stub_died(st);
 		if (st->space && st->space->stager == st)
 			st->space->stager = NULL;
-		if (!st->nr_used && !st->jobs)
-			stager_free(st);
+		if (!st->jobs)
+			stager_end(st);
 		break;
 	case TE_NONE:
 	case TE_NO_TASKS:
@@ -392,9 +392,12 @@ void stager_stop(struct stager *st, struct tracee_stop s)
 
 void stager_end(struct stager *st)
 {
-	if (st->pid)
+	if (st->pid) {
 		kill_stub(st);
-	else
+		return;
+	}
+	reclaim_forget_places(st);
+	if (!st->nr_used)
 		stager_free(st);
 }
 

@@ -69,6 +69,7 @@ struct space {
 	char name[16];            /* of its program, as /proc/PID/comm has it */
 	struct stager *stager;    /* NULL: none, its pages stay */
 	u32 evicting;             /* commands to stubs that touch its pages: calls wait */
+	bool keep;                /* its pages are to stay */
 	u32 nr_exiting;           /* tasks between their exit stop and their end */
 	u32 pass;                 /* reclaimer.pass when pass_may was found out */
 	bool pass_may;
@@ -146,8 +147,8 @@ struct sup {
 	struct list_head stagers;
 	int stub_fd;              /* eventfd: a stub has run dry */
 	bool said_no_stager;
-	struct ring_event *deferred; /* events that came while reclaim_pump() waited for others */
-	u32 nr_deferred, max_deferred;
+	struct ring_event *queue; /* events taken from the ring, not yet handled */
+	u32 nr_queued, max_queued;
 	struct control *control;  /* control.c; NULL: no socket could be had */
 	FILE *dump;               /* --dump-mm; NULL: none */
 	struct stats stats;
@@ -173,8 +174,9 @@ void sup_fail(struct sup *sup, const char *fmt, ...) printf_like(2, 3);
 /* Have tick work done some time soon (parked faults to retry, placement to review). */
 void sup_need_tick(struct sup *sup);
 
-/* Keep an event that came at a wrong moment for the loop. */
-void sup_defer(struct sup *sup, const struct ring_event *ev);
+/* Append an event to the loop's queue, or take the i-th out of it. */
+void sup_queue(struct sup *sup, const struct ring_event *ev);
+struct ring_event sup_unqueue(struct sup *sup, u32 i);
 
 /* ---- limits.c ---- */
 /* Bytes that --overcommit compares with: --commit-limit, else what this machine has.  0: unknown. */
@@ -223,10 +225,17 @@ void space_verify(struct space *space);
 void space_call_done(struct space *space);
 /* Read a stopped task's memory, filling missing pages first.  Returns 0, -EFAULT, -ESRCH. */
 int must_check space_read(struct task *t, u64 addr, void *dst, size_t len);
+/* As space_read, but -EAGAIN when a page is out and must be waited for. */
+int must_check space_read_now(struct task *t, u64 addr, void *dst, size_t len);
 /* Read what is there, without filling anything.  Returns 0, -EIO, -ESRCH. */
 int must_check space_peek(struct space *space, u64 addr, void *dst, size_t len);
-/* Bring a page that is out, waiting for whatever that takes.  Returns false: it cannot be had. */
-bool space_bring(struct space *space, u64 addr, unsigned int flags);
+/*
+ * Bring a page that is missing.  Returns 0; -EAGAIN: it is on its way, the caller does not wait (`now`);
+ * -EFAULT: it cannot be had.
+ */
+int must_check space_bring(struct space *space, u64 addr, unsigned int flags, bool now);
+/* Bring all pages that are out, whatever the budget says, and keep them: the kernel is to dump them. */
+void space_bring_all(struct space *space);
 int must_check space_write(struct task *t, u64 addr, const void *src, size_t len);
 
 /* ---- on_fault.c ---- */

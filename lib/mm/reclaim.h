@@ -57,7 +57,7 @@ struct reclaim {
 	void *policy;
 	u64 nr_listed;  /* frames that the policy has */
 	u64 need;       /* frames that a fault asked for in vain since this was last set to 0 */
-	bool emergency; /* the budget may be exceeded: a thread that we wait for must go on */
+	u32 emergency;  /* not 0: the budget may be exceeded: a thread that we wait for must go on */
 	u32 evictions;  /* pages that went out, ever (wraps): the refault clock */
 	u32 now_ms;     /* set by the pager */
 };

@@ -14,8 +14,8 @@ static int add_rule(scmp_filter_ctx ctx, const struct filter_rule *r)
 {
 	struct scmp_arg_cmp cmp = {
 		.arg = (unsigned int)r->arg,
-		.op = SCMP_CMP_MASKED_EQ,
-		.datum_a = r->mask,
+		.op = r->match == FILTER_NOT_EQUAL ? SCMP_CMP_NE : SCMP_CMP_MASKED_EQ,
+		.datum_a = r->match == FILTER_NOT_EQUAL ? r->value : r->mask,
 		.datum_b = r->value,
 	};
 

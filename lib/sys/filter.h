@@ -19,6 +19,7 @@
 enum filter_match {
 	FILTER_ALWAYS,  /* the call, whatever its arguments */
 	FILTER_EQUAL,   /* when (argument & mask) == value */
+	FILTER_NOT_EQUAL, /* when argument != value */
 	FILTER_NOTIFY,  /* as FILTER_EQUAL, but to the filter's listener instead of a stop (notify.h) */
 };
 

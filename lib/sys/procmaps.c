@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sys/procmaps.h"
 
+#include <sys/resource.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -304,4 +305,24 @@ static pid_t status_field(pid_t tid, const char *key)
 pid_t proc_tracer(pid_t tid)
 {
 	return status_field(tid, "\nTracerPid:");
+}
+
+bool proc_dumps_core(pid_t tid, int sig)
+{
+	unsigned long long set, handled = 0;
+	struct rlimit limit = { 0 };
+	char path[32], line[128];
+	FILE *f;
+
+	if (prlimit(tid, RLIMIT_CORE, NULL, &limit) || !limit.rlim_cur)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "SigIgn: %llx", &set) == 1 || sscanf(line, "SigCgt: %llx", &set) == 1)
+			handled |= set;
+	fclose(f);
+	return !(handled & 1ULL << (sig - 1));
 }

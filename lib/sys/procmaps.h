@@ -45,6 +45,7 @@ void maps_free(struct maps *maps);
 #define PAGEMAP_PRESENT (1ULL << 63)
 #define PAGEMAP_SWAP    (1ULL << 62)
 #define PAGEMAP_FILE    (1ULL << 61)
+#define PAGEMAP_EXCLUSIVE (1ULL << 56) /* nobody else maps it */
 #define PAGEMAP_WP      (1ULL << 57)
 #define PAGEMAP_PFN(e)  ((e) & ((1ULL << 55) - 1))
 
@@ -79,5 +80,8 @@ bool proc_task_alive(pid_t tid);
 pid_t proc_ppid(pid_t tid);
 /* Who traces `tid` (TracerPid:), 0: nobody; or -ESRCH. */
 pid_t proc_tracer(pid_t tid);
+
+/* Would `sig`, delivered to task `tid` now, write a core file: no handler, not ignored, RLIMIT_CORE not 0? */
+bool proc_dumps_core(pid_t tid, int sig);
 
 #endif /* UPAGER_PROCMAPS_H */
