@@ -1,21 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * s3fifo.c - three FIFO queues: small and main hold pages, ghost the keys of pages that left by small.
+ * s3fifo.c - three FIFO queues: small and main hold pages, ghost the keys of pages that are gone.
  *
  *	 insert --> [ small, 10 % ] --used--> [ main ] <-- insert with a key that is in ghost
  *	                  |                     | ^ |
  *	                not used             used'-'  not used
  *	                  v                           v
- *	               [ ghost ]                     gone
+ *	               { ghost } <------- learn ------'
  *
  * Parameters: small=R (10%) of the capacity; ghost=R (90%) of the capacity, in keys; promote=N (2): so many
- * uses in small move a page to main; max=N (3): the most uses that a page's counter holds.
+ * uses in small move a page to main; max=N (3): the most uses that a page's counter holds; learn=N (4): see
+ * below, 0 is the algorithm of the paper.
  *
- * Rescued from probation: a page of small has shown in the harshest way that it is used, and goes to main.  One
- * of main goes to its newest end with that use counted, as if the hand had come after the use.  Refused: the
- * other queue's newest end, for a queue full of pages that cannot leave must not hide the other one.
+ * Where hits cannot be seen, the counters stay 0 and main would be a plain FIFO: it would put out its
+ * favourites once in every round, only to get them back a fault later.  What can be seen is that they come
+ * back soon.  So each time that a page returns while its key is in ghost, or is rescued from probation, its
+ * level goes up by one, to at most `learn`, and it starts in main as if it had been used 2^level - 1 times:
+ * so many rounds it stays unasked.  For that, ghost takes the pages of main too, and keeps a key for as many
+ * evictions as it is large, however many have come back meanwhile: "soon" is a distance.  A page that returns
+ * later begins at level 0 again.
+ * Rescued from probation: main's newest end, with the level raised.  Refused: the other queue's newest end, for
+ * a queue full of pages that cannot leave must not hide the other one.
  * Source: Yang, Zhang, Qiu, Yue, Rashmi, "FIFO queues are all you need for cache eviction", SOSP 2023,
- * algorithm 1.  It looks the key up before it makes room, here room is made ahead of need.
+ * algorithm 1.  The levels are ours, measured with tests/policies/table.c.
  */
 #include <errno.h>
 
@@ -29,11 +36,19 @@ enum { SMALL, MAIN };
 struct s3fifo {
 	struct policy policy;
 	u64 small_ratio, ghost_ratio; /* millionths of the capacity */
-	u64 promote, ref_max;
+	u64 promote, ref_max, learn;
 	struct queue small, main;
 	struct ghost_table table;
-	struct ghost_list ghosts;
+	struct ghost_list ghosts; /* data: see ghost_data */
+	u32 evictions;            /* so far; the clock of ghosts */
 };
+
+/* When a page left, and its level. */
+static u32 ghost_data(u32 evictions, u16 level)
+{
+	return evictions << 3 | level;
+}
+#define LEVEL_MAX 7
 
 static struct queue *queue_of(struct s3fifo *p, const struct reclaim_node *node)
 {
@@ -52,6 +67,7 @@ static int s3fifo_params(struct s3fifo *p, const struct policy_param *params, u3
 		{ "ghost", POLICY_RATIO, &p->ghost_ratio, 0, 10 * POLICY_RATIO_ONE },
 		{ "promote", POLICY_NUMBER, &p->promote, 1, 255 },
 		{ "max", POLICY_NUMBER, &p->ref_max, 1, 255 },
+		{ "learn", POLICY_NUMBER, &p->learn, 0, LEVEL_MAX },
 	};
 	int ret;
 
@@ -59,6 +75,7 @@ static int s3fifo_params(struct s3fifo *p, const struct policy_param *params, u3
 	p->ghost_ratio = POLICY_RATIO_ONE / 10 * 9;
 	p->promote = 2;
 	p->ref_max = 3;
+	p->learn = 4;
 	ret = policy_params_read(params, nr_params, values, ARRAY_SIZE(values), err, len);
 	if (!ret && p->promote > p->ref_max) {
 		snprintf(err, len, "promote=%lu: more than max=%lu", p->promote, p->ref_max);
@@ -115,15 +132,53 @@ static void s3fifo_forget_key(void *policy, u64 key)
 	ghost_forget(&p->table, &p->ghosts, key);
 }
 
+/* A page that is known to be wanted again: main, and a level more.  node->u16 is its level. */
+static void add_wanted(struct s3fifo *p, struct reclaim_node *node)
+{
+	node->u16 = (u16)u64_min(node->u16 + 1U, p->learn);
+	node->ref = (u8)((1U << node->u16) - 1);
+	queue_add_newest(&p->main, node);
+}
+
+/* A page that came in; `wanted` says whether its key was in ghost. */
+static void add_new(struct s3fifo *p, struct reclaim_node *node, bool wanted)
+{
+	if (wanted)
+		add_wanted(p, node);
+	else
+		queue_add_newest(&p->small, node);
+}
+
+/* Forget those that left too many evictions ago. */
+static void drop_old_ghosts(struct s3fifo *p)
+{
+	u64 max = ghost_max(p, p->policy.capacity);
+
+	while (p->ghosts.nr) {
+		struct ghost *g = list_entry(p->ghosts.list.prev, struct ghost, list);
+		u32 age = (ghost_data(p->evictions, 0) - (g->data & ~(u32)LEVEL_MAX)) >> 3;
+
+		if (age < max)
+			break;
+		ghost_del(&p->table, &p->ghosts, g);
+	}
+}
+
 static void s3fifo_insert(void *policy, struct reclaim_node *node, u64 key, unsigned int flags)
 {
 	struct s3fifo *p = policy;
-	bool was_ghost = ghost_forget(&p->table, &p->ghosts, key);
+	struct ghost *g = ghost_find(&p->table, key);
 
-	if (flags & RECLAIM_PREFETCH)
+	if (g) {
+		node->u16 = g->data & LEVEL_MAX;
+		ghost_del(&p->table, &p->ghosts, g);
+	}
+	if (flags & RECLAIM_PREFETCH) {
+		node->u32 = g != NULL; /* for when it is asked for */
 		ahead_insert(&p->policy, node);
-	else
-		queue_add_newest(was_ghost ? &p->main : &p->small, node);
+	} else {
+		add_new(p, node, g);
+	}
 }
 
 static void s3fifo_touch(void *policy, struct reclaim_node *node)
@@ -131,7 +186,7 @@ static void s3fifo_touch(void *policy, struct reclaim_node *node)
 	struct s3fifo *p = policy;
 
 	if (ahead_take(&p->policy, node))
-		queue_add_newest(&p->small, node);
+		add_new(p, node, node->u32);
 	else if (node->ref < p->ref_max)
 		node->ref++;
 }
@@ -177,18 +232,29 @@ static void s3fifo_putback(void *policy, struct reclaim_node *node, enum reclaim
 {
 	struct s3fifo *p = policy;
 
-	bool to_small = why == RECLAIM_TOUCHED ? ahead_held(node) : node->where == MAIN;
-
-	node->ref = why == RECLAIM_TOUCHED && node->where == MAIN;
-	queue_add_newest(to_small ? &p->small : &p->main, node);
+	if (why == RECLAIM_REFUSED) {
+		node->ref = 0;
+		queue_add_newest(node->where == MAIN ? &p->small : &p->main, node);
+	} else if (ahead_held(node)) {
+		add_new(p, node, node->u32);
+	} else {
+		add_wanted(p, node);
+	}
 }
 
 static void s3fifo_evicted(void *policy, struct reclaim_node *node, u64 key)
 {
 	struct s3fifo *p = policy;
+	struct ghost *g;
 
-	if (node->where != MAIN)
-		ghost_push(&p->table, &p->ghosts, key, ghost_max(p, p->policy.capacity));
+	if (node->where == MAIN && !p->learn)
+		return;
+	p->evictions++;
+	if (p->learn)
+		drop_old_ghosts(p);
+	g = ghost_push(&p->table, &p->ghosts, key, ghost_max(p, p->policy.capacity));
+	if (g)
+		g->data = ghost_data(p->evictions, node->u16);
 }
 
 static void s3fifo_forget(void *policy, struct reclaim_node *node)
@@ -201,7 +267,7 @@ static void s3fifo_forget(void *policy, struct reclaim_node *node)
 
 const struct reclaim_ops s3fifo_ops = {
 	.name = "s3fifo",
-	.help = "small=R (10%), ghost=R (90%), promote=N (2), max=N (3)",
+	.help = "small=R (10%), ghost=R (90%), promote=N (2), max=N (3), learn=N (4)",
 	.init = s3fifo_init,
 	.fini = s3fifo_fini,
 	.resize = s3fifo_resize,

@@ -2,16 +2,17 @@
 /*
  * policy_table - how the eviction policies compare on a machine whose hits cannot be seen.
  *
- *	policy_table [-p PAGES] [-b PERCENT] [-r ROUNDS] [-s N] [-m PATTERN] [POLICY[:key=value,…]…]
+ *	policy_table [-t] [-p PAGES] [-b PERCENT] [-r ROUNDS] [-w ROUNDS] [-s N] [-m PATTERN] [POLICY[:key=value,…]…]
  *
  * A program first writes all its PAGES (65536) in order, then makes ROUNDS (16) accesses a page in a pattern, with
  * room for PERCENT (50) of them.  A hit is invisible.  Reclaim keeps 1/N (32) of the budget on probation in
  * staging: victims go in, the oldest there leaves when a frame is needed; an access to a page in staging is
- * a rescue.  Counted after the first quarter.
+ * a rescue.  The first -w ROUNDS (4) are not counted.  -t: hits are seen, each is a touch; to learn what they would
+ * be worth.
  *
  * For each pattern: misses and rescues in % of the accesses, and microseconds an access at 15 a miss and 9 a
  * rescue (measured for KERNEL.md: fault with swap-in; soft fault).  The last column is the geometric mean of the
- * costs.  tests/policies/README has a table made by it.
+ * costs.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -27,7 +28,8 @@
 enum pattern { ZIPF, UNIFORM, CYCLIC, STRIDE, MIXED, SHIFT, NR_PATTERNS };
 static const char *const pattern_name[NR_PATTERNS] = { "zipf", "uniform", "cyclic", "stride", "mixed", "shift" };
 
-static u32 nr_pages = 65536, rounds = 16, staging_share = 32;
+static u32 nr_pages = 65536, rounds = 16, warm_up = 4, staging_share = 32;
+static bool visible;
 static double budget_percent = 50;
 
 struct page {
@@ -158,8 +160,11 @@ static void access_page(struct machine *m, u32 nr)
 	struct page *page = &m->page[nr];
 
 	m->accesses++;
-	if (page->state == MAPPED)
+	if (page->state == MAPPED) {
+		if (visible)
+			checked_ops.touch(m->policy, &page->node);
 		return;
+	}
 	if (page->state == STAGED) {
 		m->rescues++;
 		unstage(m, page);
@@ -190,7 +195,7 @@ static double run(const char *spec, enum pattern pattern)
 	for (u32 i = 0; i < nr_pages; i++)
 		access_page(&m, i);
 	for (u64 i = 0; i < n; i++) {
-		if (i == n / 4)
+		if (i == (u64)nr_pages * warm_up)
 			m.accesses = m.misses = m.rescues = 0;
 		access_page(&m, next_page(pattern, i, &seed));
 	}
@@ -230,17 +235,20 @@ int main(int argc, char **argv)
 {
 	int opt, only = -1;
 
-	while ((opt = getopt(argc, argv, "p:b:r:s:m:")) != -1)
+	while ((opt = getopt(argc, argv, "tp:b:r:w:s:m:")) != -1)
 		switch (opt) {
 		case 'p': nr_pages = (u32)strtoul(optarg, NULL, 0); break;
 		case 'b': budget_percent = strtod(optarg, NULL); break;
 		case 'r': rounds = (u32)strtoul(optarg, NULL, 0); break;
+		case 't': visible = true; break;
+		case 'w': warm_up = (u32)strtoul(optarg, NULL, 0); break;
 		case 's': staging_share = (u32)strtoul(optarg, NULL, 0); break;
 		case 'm': only = pattern_find(optarg); break;
 		default: return 2;
 		}
-	if (nr_pages < 2 || !rounds || !staging_share || budget_percent <= 0 || budget_percent > 100) {
-		fprintf(stderr, "usage: policy_table [-p PAGES] [-b PERCENT] [-r ROUNDS] [-s N] [-m PATTERN] [POLICY…]\n");
+	if (nr_pages < 2 || rounds <= warm_up || !staging_share || budget_percent <= 0 || budget_percent > 100) {
+		fprintf(stderr, "usage: policy_table [-t] [-p PAGES] [-b PERCENT] [-r ROUNDS] [-w ROUNDS] [-s N]"
+			" [-m PATTERN] [POLICY…]\n");
 		return 2;
 	}
 	zipf_prepare();

@@ -182,7 +182,70 @@ static void test_lirs_by_hand(void **state)
  */
 static void test_s3fifo_by_hand(void **state)
 {
-	run("s3fifo:small=40%,ghost=60%", 5, "abcdeaabfgbhaeifjb", "+++++...bcde.fghbi");
+	run("s3fifo:small=40%,ghost=60%,learn=0", 5, "abcdeaabfgbhaeifjb", "+++++...bcde.fghbi");
+}
+
+/*
+ * small|main, the number is the uses that its level gave a page, {ghost, newest first}; it holds a key for four
+ * evictions.  Nobody hits.
+ *	abcd: dcba|   e: a leaves: edcb|{a}   a: b leaves; a comes back soon, level 1: edc|a1{b}
+ *	b: c leaves: ed|b1a1{c}   c: e|c1b1a1{d}   d: |d1c1b1a1{e}   e: small is empty; all of main are spared
+ *	once, then a leaves: |e1d0c0b0{a}   a: b leaves; a is at level 2 now: |a3e1d0c0{b}   f: c leaves: f|a3e1d0{cb}
+ *	g: f leaves: g|a3e1d0{fcb}   c: g leaves; level 2: |c3a3e1d0{gfb}   h: d leaves, b is forgotten: h|c3a3e1{dgf}
+ *	b: h leaves: b|c3a3e1{hdgf}   f: b leaves, and f is forgotten just then: f|c3a3e1{bhdg}   g: so is g
+ */
+static void test_s3fifo_learns_from_returns_by_hand(void **state)
+{
+	run("s3fifo:small=25%,ghost=100%", 4, "abcdeabcdeafgchbfg", "++++abcdeabcfgdhbf");
+}
+
+/*
+ * The live world by hand.  A small letter inserts that page, V asks for a victim, which stays on probation, ^a
+ * rescues page a from there.  Expected are the victims.
+ */
+static void run_live(const char *spec, const char *script, const char *expected)
+{
+	struct reclaim_node node[128] = { 0 };
+	void *p = policy_make(spec, 4);
+	char got[20];
+	u32 nr = 0;
+
+	for (; *script; script++) {
+		if (*script == 'V')
+			got[nr++] = (char)(checked_ops.victim(p) - node);
+		else if (*script == '^')
+			checked_ops.putback(p, &node[(u32)*++script], RECLAIM_TOUCHED);
+		else
+			checked_ops.insert(p, &node[(u32)*script], 0, 0);
+	}
+	got[nr] = '\0';
+	checked_ops.fini(p);
+	print_message("%-28s %s\n", spec, got);
+	assert_string_equal(got, expected);
+}
+
+static void test_rescued_page_by_hand(void **state)
+{
+	/* ab leave, then cda, e came last: */
+	run_live("fifo", "abcdVV^aeVVVV", "abcdae");
+	/* a is spared once: cd, a goes behind e */
+	run_live("clock", "abcdVV^aeVVVV", "abcdea");
+	/* a is behind the hand: cde come first, and a is spared once */
+	run_live("sieve", "abcdVV^aeVVVV", "abcdea");
+	/* a is active; the inactive cde go */
+	run_live("lru2", "abcdVV^aeVVVV", "abcdea");
+	/* A1in edc, Am a: A1in may keep one page, e */
+	run_live("2q", "abcdVV^aeVVVV", "abcdae");
+	/* T1 edc, T2 a, p = 0 */
+	run_live("arc", "abcdVV^aeVVVV", "abcdea");
+	/* abc are LIR, so d leaves, then the bottom one, a.  Two LIR are too few: a is LIR again, above c.  e, b c a */
+	run_live("lirs", "abcdVV^aeVVVV", "daebca");
+	/* small edc, main a */
+	run_live("s3fifo", "abcdVV^aeVVVV", "abcdea");
+	/* cd|ab; rescued: da|c, then ea|dc: second first */
+	run_live("sfifo:tail=50%", "abcdVV^aeVVVV", "abcdae");
+	/* The last used leave first, dc; d, rescued, leaves last: e b a d */
+	run_live("mru", "abcdVV^deVVVV", "dcebad");
 }
 
 /*
@@ -288,6 +351,8 @@ int main(void)
 		cmocka_unit_test(test_arc_by_hand),
 		cmocka_unit_test(test_lirs_by_hand),
 		cmocka_unit_test(test_s3fifo_by_hand),
+		cmocka_unit_test(test_s3fifo_learns_from_returns_by_hand),
+		cmocka_unit_test(test_rescued_page_by_hand),
 		cmocka_unit_test(test_lru2_by_hand),
 		cmocka_unit_test(test_loop_larger_than_the_cache_never_hits_fifo_and_lru),
 		cmocka_unit_test(test_loop_with_mru_misses_n_minus_c_in_n_minus_1),
