@@ -21,6 +21,7 @@
 #include <mntent.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
@@ -49,6 +50,7 @@ struct setting {
 	char area[512];	  /* path of the swap area: file or device node */
 	bool made_area;	  /* the path is ours to unlink */
 	bool swapping;
+	char root[256];	  /* where the memory controller is mounted */
 	char cgroup[512]; /* path of the directory */
 	u64 limit_bytes;
 	bool v2;
@@ -223,18 +225,31 @@ static int set_limit(const struct setting *s, u64 limit_bytes)
 	return write_setting(s->cgroup, s->v2 ? "memory.max" : "memory.limit_in_bytes", text);
 }
 
-static int make_cgroup(struct setting *s, u64 limit_bytes)
+/* Two at a time would share their swap areas.  Held until we end. */
+static int be_alone(const char *root)
 {
-	char root[256];
-	int version = find_memory_controller(root, sizeof(root));
+	int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return flock(fd, LOCK_EX | LOCK_NB) ? cannot("another kswap is at work") : 0;
+}
+
+static int find_root(struct setting *s)
+{
+	int version = find_memory_controller(s->root, sizeof(s->root));
 
 	if (version < 0)
 		return -1;
-	s->limit_bytes = limit_bytes;
 	s->v2 = version == 2;
-	if (s->v2 && write_setting(root, "cgroup.subtree_control", "+memory"))
+	return be_alone(s->root);
+}
+
+static int make_cgroup(struct setting *s, u64 limit_bytes)
+{
+	s->limit_bytes = limit_bytes;
+	if (s->v2 && write_setting(s->root, "cgroup.subtree_control", "+memory"))
 		return -1;
-	snprintf(s->cgroup, sizeof(s->cgroup), "%s/upager-kswap-%d", root, (int)getpid());
+	snprintf(s->cgroup, sizeof(s->cgroup), "%s/upager-kswap-%d", s->root,
+		 (int)getpid());
 	if (mkdir(s->cgroup, 0700)) {
 		cannot("cannot make %s: %s", s->cgroup, strerror(errno));
 		s->cgroup[0] = '\0';
@@ -421,7 +436,7 @@ static int keep(const struct request *req, pid_t starter)
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (getppid() != starter) /* it died before we could hear of it */
 		return EXIT_FAILURE;
-	if (start_swap(&s, req) || make_cgroup(&s, req->limit_bytes)) {
+	if (find_root(&s) || start_swap(&s, req) || make_cgroup(&s, req->limit_bytes)) {
 		printf("%s\n", why_not);
 		status = EXIT_SKIP;
 	} else {
