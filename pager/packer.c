@@ -17,8 +17,8 @@ struct packer {
 	struct list_head todo, done;
 	bool stop;
 	int fd; /* eventfd: counts done jobs */
-	struct swap_packer *swap;
-	u8 *buf; /* the pages of one job */
+	struct swap_packer *swap, *swap_here; /* the thread's, and packer_run()'s */
+	u8 *buf, *buf_here; /* the pages of one job */
 };
 
 /* Read the job's pages, runs of neighbours by one call.  A short read leaves the rest GONE. */
@@ -37,24 +37,24 @@ static void read_pages(struct pack_job *job, u8 *buf)
 	}
 }
 
-static void pack(struct packer *p, struct pack_job *job)
+static void pack(struct swap_packer *swap, u8 *buf, struct pack_job *job)
 {
-	read_pages(job, p->buf);
+	read_pages(job, buf);
 	for (u32 i = 0; i < job->nr; i++) {
 		struct pack_page *page = &job->page[i];
-		const u8 *bytes = p->buf + i * PAGE_SIZE;
+		const u8 *bytes = buf + i * PAGE_SIZE;
 		u64 hash[2];
 
 		if (page->result == PACK_GONE)
 			continue;
 		if (page->has_known) {
-			swap_hash(p->swap, bytes, hash);
+			swap_hash(swap, bytes, hash);
 			if (hash[0] == page->known[0] && hash[1] == page->known[1]) {
 				page->result = PACK_CLEAN;
 				continue;
 			}
 		}
-		swap_pack(p->swap, bytes, &page->packed);
+		swap_pack(swap, bytes, &page->packed);
 	}
 }
 
@@ -73,7 +73,7 @@ static void *packer_main(void *arg)
 		job = list_first_entry(&p->todo, struct pack_job, link);
 		list_del(&job->link);
 		pthread_mutex_unlock(&p->lock);
-		pack(p, job);
+		pack(p->swap, p->buf, job);
 		pthread_mutex_lock(&p->lock);
 		list_add_tail(&job->link, &p->done);
 		if (write(p->fd, &one, sizeof(one)) != sizeof(one))
@@ -96,6 +96,19 @@ static int start_thread(struct packer *p)
 	return -err;
 }
 
+static void packer_free(struct packer *p)
+{
+	if (p->swap)
+		swap_packer_destroy(p->swap);
+	if (p->swap_here)
+		swap_packer_destroy(p->swap_here);
+	if (p->fd >= 0)
+		close(p->fd);
+	free(p->buf);
+	free(p->buf_here);
+	free(p);
+}
+
 struct packer *packer_create(enum swap_algo algo, bool compress, u64 seed)
 {
 	struct packer *p = calloc(1, sizeof(*p));
@@ -108,15 +121,12 @@ struct packer *packer_create(enum swap_algo algo, bool compress, u64 seed)
 	pthread_cond_init(&p->more, NULL);
 	p->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	p->buf = aligned_alloc(PAGE_SIZE, JOB_PAGES * PAGE_SIZE);
+	p->buf_here = aligned_alloc(PAGE_SIZE, JOB_PAGES * PAGE_SIZE);
 	p->swap = swap_packer_create(algo, compress, seed);
-	if (p->fd >= 0 && p->buf && p->swap && !start_thread(p))
+	p->swap_here = swap_packer_create(algo, compress, seed);
+	if (p->fd >= 0 && p->buf && p->buf_here && p->swap && p->swap_here && !start_thread(p))
 		return p;
-	if (p->swap)
-		swap_packer_destroy(p->swap);
-	if (p->fd >= 0)
-		close(p->fd);
-	free(p->buf);
-	free(p);
+	packer_free(p);
 	return NULL;
 }
 
@@ -128,10 +138,7 @@ void packer_destroy(struct packer *p)
 	pthread_mutex_unlock(&p->lock);
 	pthread_join(p->thread, NULL);
 	BUG_ON(!list_empty(&p->done));
-	swap_packer_destroy(p->swap);
-	close(p->fd);
-	free(p->buf);
-	free(p);
+	packer_free(p);
 }
 
 int packer_fd(const struct packer *p)
@@ -145,6 +152,11 @@ void packer_submit(struct packer *p, struct pack_job *job)
 	list_add_tail(&job->link, &p->todo);
 	pthread_cond_signal(&p->more);
 	pthread_mutex_unlock(&p->lock);
+}
+
+void packer_run(struct packer *p, struct pack_job *job)
+{
+	pack(p->swap_here, p->buf_here, job);
 }
 
 struct pack_job *packer_next(struct packer *p)

@@ -47,6 +47,8 @@ void packer_destroy(struct packer *packer);
 /* Readable when a job is done: for the loop to poll. */
 int packer_fd(const struct packer *packer);
 void packer_submit(struct packer *packer, struct pack_job *job);
+/* Do it here and now, in the caller's thread: for jobs too short to be worth a wake-up of another CPU. */
+void packer_run(struct packer *packer, struct pack_job *job);
 /* A job that is done, or NULL. */
 struct pack_job *packer_next(struct packer *packer);
 

@@ -307,6 +307,8 @@ static u32 slot_of(const struct sup *sup, u32 pfn)
 	return mm_frame_slot(sup->world, pfn);
 }
 
+static void job_submit(struct sup *sup, struct pack_job *job);
+
 static struct pack_job *job_get(struct reclaimer *r)
 {
 	return r->nr_idle_jobs ? r->jobs[--r->nr_idle_jobs] : NULL;
@@ -352,7 +354,7 @@ static u32 write_out(struct sup *sup, u64 want)
 	struct reclaimer *r = sup->reclaim;
 	struct stager *st = next_stager(sup);
 	struct pack_job *job;
-	u32 place;
+	u32 place, n;
 
 	if (!st || r->swap_full)
 		return 0;
@@ -384,8 +386,9 @@ static u32 write_out(struct sup *sup, u64 want)
 		return 0;
 	}
 	st->jobs++;
-	packer_submit(r->packer, job);
-	return job->nr;
+	n = job->nr;
+	job_submit(sup, job);
+	return n;
 }
 
 /* It cannot be stored: it stays in staging, where a fault finds it. */
@@ -551,7 +554,7 @@ static void zaps_submit(struct sup *sup)
 			continue;
 		}
 		if (job && (job->mem != mem || job->nr == JOB_PAGES)) {
-			packer_submit(r->packer, job);
+			job_submit(sup, job);
 			job = NULL;
 		}
 		if (!job) {
@@ -567,7 +570,7 @@ static void zaps_submit(struct sup *sup)
 		job_add(sup, job, z->map[0].addr, z->pfn, 0)->cookie = z;
 	}
 	if (job)
-		packer_submit(r->packer, job);
+		job_submit(sup, job);
 }
 
 /* Its bytes are stored: out of every address space with it. */
@@ -636,19 +639,37 @@ static void zap_packed(struct sup *sup, struct pack_page *page)
 	}
 }
 
+static void job_done(struct sup *sup, struct pack_job *job)
+{
+	if (job->owner)
+		staged_job_done(sup, job);
+	else
+		for (u32 i = 0; i < job->nr; i++)
+			zap_packed(sup, &job->page[i]);
+	job_put(sup->reclaim, job);
+}
+
 static void on_packed(struct sup *sup)
 {
-	struct reclaimer *r = sup->reclaim;
 	struct pack_job *job;
 
-	while ((job = packer_next(r->packer))) {
-		if (job->owner)
-			staged_job_done(sup, job);
-		else
-			for (u32 i = 0; i < job->nr; i++)
-				zap_packed(sup, &job->page[i]);
-		job_put(r, job);
+	while ((job = packer_next(sup->reclaim->packer)))
+		job_done(sup, job);
+}
+
+/* A page or two are packed sooner than another CPU is woken. */
+#define PACK_HERE_PAGES 4
+
+static void job_submit(struct sup *sup, struct pack_job *job)
+{
+	struct packer *packer = sup->reclaim->packer;
+
+	if (job->nr > PACK_HERE_PAGES) {
+		packer_submit(packer, job);
+		return;
 	}
+	packer_run(packer, job);
+	job_done(sup, job);
 }
 
 void reclaim_written(struct sup *sup, u32 slot, int err)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,6 +220,7 @@ static struct stager *stager_alloc(struct space *space)
 	st->sup = space->sup;
 	st->space = space;
 	st->mem = -1;
+	st->cpu = -1;
 	list_add_tail(&st->link, &space->sup->stagers);
 	return st;
 }
@@ -473,11 +475,30 @@ void stager_zap(struct stager *st, u64 addr, void *cookie)
 	      (struct stub_cmd){ SYS_madvise, { addr, PAGE_SIZE, MADV_DONTNEED } });
 }
 
+/*
+ * The stub runs where we run: waking another CPU costs many times what the commands do, and the program that it
+ * works on, held here too or asleep, has no other CPU's TLB to be flushed.
+ */
+static void follow(struct stager *st)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t set;
+
+	if (cpu == st->cpu || cpu < 0)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET((unsigned int)cpu, &set);
+	if (!sched_setaffinity(st->pid, sizeof(set), &set))
+		st->cpu = cpu;
+}
+
 void stager_kick(struct stager *st)
 {
-	if (st->queued)
-		stub_kick(&st->stub);
+	if (!st->queued)
+		return;
 	st->queued = false;
+	follow(st);
+	stub_kick(&st->stub);
 }
 
 struct stager_op stager_next_lost(struct stager *st)

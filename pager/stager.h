@@ -68,6 +68,7 @@ struct stager {
 	struct sup *sup;
 	struct space *space;    /* NULL: gone */
 	pid_t pid;              /* the stub; 0: it is gone */
+	int cpu;                /* to which it was pinned; -1: not yet */
 	pid_t vpid;             /* as its own pid namespace has it */
 	struct stub stub;
 	u64 staging;            /* address of the staging area in the program */

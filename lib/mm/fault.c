@@ -158,7 +158,7 @@ static void map_new_frame(struct vm_area_struct *vma, u64 addr, struct pte_ref r
 
 	page_add_new_anon_rmap(frame, vma, addr);
 	pte_set(mm, ref, mk_pte(frame_to_pfn(frame), false));
-	reclaim_insert(mm->world, frame, RECLAIM_WRITE);
+	reclaim_insert(mm->world, frame, 0, RECLAIM_WRITE);
 }
 
 static enum fault_result do_anonymous_page(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr)

@@ -151,7 +151,7 @@ int mm_adopt_page(struct mm_struct *mm, u64 addr, bool zero_page, bool wp)
 	frame = frame_alloc(mm->world, 0);
 	page_add_new_anon_rmap(frame, vma, addr);
 	pte_set(mm, ref, mk_pte(frame_to_pfn(frame), wp));
-	reclaim_insert(mm->world, frame, 0);
+	reclaim_insert(mm->world, frame, 0, 0);
 	return 0;
 }
 

@@ -62,7 +62,7 @@ void mm_set_budget(struct mm_world *world, u64 pages)
 
 /* ---- what the policy hears ---- */
 
-void reclaim_insert(struct mm_world *world, struct frame *frame, unsigned int flags)
+void reclaim_insert(struct mm_world *world, struct frame *frame, u32 key, unsigned int flags)
 {
 	struct reclaim *r = &world->reclaim;
 
@@ -74,7 +74,7 @@ void reclaim_insert(struct mm_world *world, struct frame *frame, unsigned int fl
 	frame->reclaim = (struct reclaim_node){ 0 };
 	frame->flags |= FRAME_LISTED;
 	r->nr_listed++;
-	r->ops->insert(r->policy, &frame->reclaim, frame->slot, flags);
+	r->ops->insert(r->policy, &frame->reclaim, key, flags);
 }
 
 void reclaim_forget(struct mm_world *world, struct frame *frame)
@@ -106,7 +106,7 @@ void reclaim_unpin(struct mm_world *world, struct frame *frame)
 	if (frame->state != FRAME_PINNED)
 		return;
 	frame_set_state(frame, FRAME_RESIDENT);
-	reclaim_insert(world, frame, 0);
+	reclaim_insert(world, frame, 0, 0);
 }
 
 void reclaim_refault(struct mm_world *world, swp_entry_t entry)
@@ -124,7 +124,7 @@ void reclaim_putback(struct mm_world *world, struct frame *frame, enum reclaim_p
 	struct reclaim *r = &world->reclaim;
 
 	if (!(frame->flags & FRAME_PROBATION)) { /* another policy's victim */
-		reclaim_insert(world, frame, 0);
+		reclaim_insert(world, frame, 0, 0);
 		return;
 	}
 	frame->flags = (frame->flags & ~FRAME_PROBATION) | FRAME_LISTED;
@@ -141,7 +141,7 @@ static void list_all(struct mm_world *world)
 			struct frame *frame = &t->section[i]->frame[k];
 
 			if (frame->state == FRAME_RESIDENT)
-				reclaim_insert(world, frame, 0);
+				reclaim_insert(world, frame, 0, 0);
 		}
 	}
 }
@@ -395,6 +395,17 @@ bool mm_stage(struct mm_world *world, u32 pfn, void *stage, u32 index)
 	return true;
 }
 
+void reclaim_rescued(struct mm_world *world, struct frame *frame)
+{
+	struct reclaim *r = &world->reclaim;
+
+	world->reclaim_stats.rescued++;
+	world->reclaim_stats.prefetch_used += !!(frame->flags & FRAME_PREFETCHED);
+	if (frame->flags & FRAME_PROBATION)
+		r->ops->evicted(r->policy, &frame->reclaim, frame->slot);
+	frame->flags &= ~(FRAME_PROBATION | FRAME_PREFETCHED);
+}
+
 void mm_write_begin(struct mm_world *world, u32 pfn)
 {
 	frame_set_state(pfn_to_frame(world, pfn), FRAME_BUSY);
@@ -409,7 +420,7 @@ bool mm_staged_unwanted(const struct mm_world *world, u32 pfn)
 {
 	const struct frame *frame = pfn_to_frame(world, pfn);
 
-	return swap_slot(world, (swp_entry_t){ frame->slot })->count == 1;
+	return !frame->slot || swap_slot(world, (swp_entry_t){ frame->slot })->count == 1;
 }
 
 void mm_evicted(struct mm_world *world, u32 pfn, bool clean)

@@ -178,7 +178,8 @@ void mm_page_info(const struct mm_world *world, const struct reclaim_node *node,
 
 /* Room for `nr` more frames?  Else the need is noted, and the fault must wait.  O(1). */
 bool reclaim_charge(struct mm_world *world, u64 nr);
-void reclaim_insert(struct mm_world *world, struct frame *frame, unsigned int flags);
+/* `key`: the slot that it was out under; 0: none. */
+void reclaim_insert(struct mm_world *world, struct frame *frame, u32 key, unsigned int flags);
 /* The frame is not to be chosen any more. */
 void reclaim_forget(struct mm_world *world, struct frame *frame);
 void reclaim_forget_key(struct mm_world *world, swp_entry_t entry);
@@ -186,6 +187,8 @@ void reclaim_forget_key(struct mm_world *world, swp_entry_t entry);
 void reclaim_unpin(struct mm_world *world, struct frame *frame);
 /* A victim of the policy's is in its hands again. */
 void reclaim_putback(struct mm_world *world, struct frame *frame, enum reclaim_putback why);
+/* A copy of the staged page was made for who reached for it: to the policy it was evicted, and comes back. */
+void reclaim_rescued(struct mm_world *world, struct frame *frame);
 /* It was out under `entry`: count how long. */
 void reclaim_refault(struct mm_world *world, swp_entry_t entry);
 

@@ -3,8 +3,8 @@
  * swapin.c - a page comes back: by a fault, or ahead of one.
  *
  *      do_swap_page --+-- its frame is BUSY                --> wait
- *                     +-- STAGED, by this mm alone         --> unstage: moved back, no copy (a soft fault)
- *                     +-- STAGED, wanted by others as well --> a copy from where it is
+ *                     +-- STAGED, and there is room        --> a copy from where it is (a soft fault)
+ *                     +-- STAGED, by this mm alone         --> unstage: moved back
  *                     '-- else                             --> a copy from its slot
  *
  * A copy is a new frame of this mm's alone, also when the slot is shared after fork: the machine cannot map one
@@ -31,20 +31,26 @@ static void map_swapped_in(struct vm_area_struct *vma, u64 addr, struct pte_ref 
 	swp_entry_t entry = pte_to_swp_entry(pte_get(ref));
 	struct swap_slot *slot = swap_slot(world, entry);
 	struct frame *frame = frame_alloc(world, 0);
+	struct frame *cache = swap_cache_lookup(world, entry);
 
-	reclaim_refault(world, entry);
 	page_add_new_anon_rmap(frame, vma, addr);
 	pte_set(mm, ref, mk_pte(frame_to_pfn(frame), false));
-	world->reclaim_stats.swapped_in++;
-	if (slot->count == 1 && slot->pfn == PFN_NONE) {
-		swap_cache_add(world, frame, entry); /* the pte's count is the frame's now */
-		reclaim_insert(world, frame, flags | RECLAIM_REFAULT);
-		if (world->config.backing->is_tight(world->config.backing_arg))
-			swap_cache_del(world, frame);
+	if (cache) {
+		reclaim_rescued(world, cache);
 	} else {
-		swap_free(world, entry);
-		reclaim_insert(world, frame, flags);
+		reclaim_refault(world, entry);
+		world->reclaim_stats.swapped_in++;
 	}
+	reclaim_insert(world, frame, entry.val, flags | RECLAIM_REFAULT);
+	if (cache && slot->count == 2) { /* the slot goes with the page; what is in staging is nobody's */
+		swap_cache_del(world, cache);
+		world->config.hw->unstage_drop(cache->staged_in, (u32)cache->index, cache->pfn);
+	}
+	if (slot->count == 1 && slot->pfn == PFN_NONE &&
+	    !world->config.backing->is_tight(world->config.backing_arg))
+		swap_cache_add(world, frame, entry); /* the pte's count is the frame's now */
+	else
+		swap_free(world, entry);
 }
 
 /* Where the bytes are.  Returns 0, -EINPROGRESS or -EIO. */
@@ -77,6 +83,7 @@ enum fault_result do_swap_page(struct vm_area_struct *vma, struct vm_fault *vmf,
 	struct mm_world *world = mm->world;
 	swp_entry_t entry = pte_to_swp_entry(pte_get(ref));
 	struct frame *cache = swap_cache_lookup(world, entry);
+	bool soft = cache && cache->state == FRAME_STAGED;
 	const void *page;
 	u64 done = 0;
 	int err;
@@ -85,7 +92,7 @@ enum fault_result do_swap_page(struct vm_area_struct *vma, struct vm_fault *vmf,
 		return FAULT_PARKED;
 	if (anon_vma_prepare(vma) || frame_reserve(world, 0, 1))
 		return FAULT_OOM;
-	if (may_unstage(vma, cache) && !world->config.hw->unstage(mm, addr, cache->staged_in,
+	if (may_unstage(vma, cache) && !mm_room(world) && !world->config.hw->unstage(mm, addr, cache->staged_in,
 								 (u32)cache->index, cache->pfn)) {
 		frame_set_state(cache, FRAME_BUSY);
 		vmf->handler = FH_DO_SWAP_PAGE_SOFT;
@@ -103,7 +110,7 @@ enum fault_result do_swap_page(struct vm_area_struct *vma, struct vm_fault *vmf,
 	if (!done)
 		return hw_refused(mm, addr, err);
 	map_swapped_in(vma, addr, ref, vmf->flags & FAULT_FLAG_WRITE ? RECLAIM_WRITE : 0);
-	vmf->handler = FH_DO_SWAP_PAGE;
+	vmf->handler = soft ? FH_DO_SWAP_PAGE_SOFT : FH_DO_SWAP_PAGE;
 	vmf->nr_mapped = 1;
 	return FAULT_RESOLVED;
 }
