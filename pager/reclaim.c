@@ -96,11 +96,11 @@ static void place_free(struct stager *st, u32 place)
 	st->nr_used--;
 }
 
-static void drop_places(struct stager *st, u32 place, u32 nr)
+/* Nobody needs what is in the place: it is dropped with its neighbours (drop_due). */
+static void place_due(struct stager *st, u32 place)
 {
-	for (u32 i = 0; i < nr; i++)
-		st->place[place + i].state = PLACE_DROPPING;
-	stager_drop(st, place, nr);
+	st->place[place].state = PLACE_DUE;
+	st->nr_due++;
 }
 
 /* Victims that are neighbours in one address space, to be moved by one command. */
@@ -190,7 +190,7 @@ static void on_filled(struct stager *st, const struct stager_op *op, s64 err, u3
 			r->nr_staged++;
 		} else {
 			r->nr_leaving++;
-			drop_places(st, op->place + i, 1);
+			place_due(st, op->place + i);
 		}
 	}
 	for (; i < op->nr; i++) {
@@ -264,29 +264,33 @@ void reclaim_unstage_drop(void *stage, u32 index, u32 pfn)
 	st->has_unwanted = true;
 }
 
-/* Pages in staging that the program has freed meanwhile. */
-static void drop_unwanted(struct stager *st)
+/* Pages in staging that the program has freed meanwhile are due. */
+static void find_unwanted(struct stager *st)
 {
-	if (!st->has_unwanted || st->dying)
+	if (!st->has_unwanted)
 		return;
 	st->has_unwanted = false;
 	for (u32 i = 0; i < STAGING_PAGES; i++) {
-		u32 n = 0;
-
-		if (!stager_room(st, 1)) {
-			st->has_unwanted = true;
-			return;
-		}
-		while (i + n < STAGING_PAGES && st->place[i + n].unwanted &&
-		       st->place[i + n].state == PLACE_STAGED)
-			n++;
-		if (!n)
+		if (!st->place[i].unwanted || st->place[i].state != PLACE_STAGED)
 			continue;
-		st->nr_staged -= n;
-		st->sup->reclaim->nr_staged -= n;
-		st->sup->reclaim->nr_leaving += n;
-		drop_places(st, i, n);
-		i += n - 1;
+		st->nr_staged--;
+		st->sup->reclaim->nr_staged--;
+		st->sup->reclaim->nr_leaving++;
+		place_due(st, i);
+	}
+}
+
+/* Drop what is due, rows of neighbours by one command. */
+static void drop_due(struct stager *st)
+{
+	u32 n;
+
+	for (u32 i = 0; i < STAGING_PAGES && st->nr_due && stager_room(st, 1); i += n ? n : 1) {
+		for (n = 0; i + n < STAGING_PAGES && st->place[i + n].state == PLACE_DUE; n++)
+			st->place[i + n].state = PLACE_DROPPING;
+		if (n)
+			stager_drop(st, i, n);
+		st->nr_due -= n;
 	}
 }
 
@@ -449,23 +453,11 @@ static bool place_packed(struct stager *st, const struct pack_page *page)
 static void staged_job_done(struct sup *sup, struct pack_job *job)
 {
 	struct stager *st = job->owner;
-	u32 run = 0, first = 0;
 
 	st->jobs--;
-	for (u32 i = 0; i < job->nr; i++) {
-		u32 place = job->page[i].place;
-
-		if (!place_packed(st, &job->page[i]))
-			continue;
-		if (run && place != first + run) {
-			drop_places(st, first, run);
-			run = 0;
-		}
-		if (!run++)
-			first = place;
-	}
-	if (run)
-		drop_places(st, first, run);
+	for (u32 i = 0; i < job->nr; i++)
+		if (place_packed(st, &job->page[i]))
+			place_due(st, job->page[i].place);
 }
 
 /* ---- without staging ---- */
@@ -689,7 +681,7 @@ void reclaim_written(struct sup *sup, u32 slot, int err)
 		if (err)
 			stay_staged(st, index);
 		else
-			drop_places(st, index, 1);
+			place_due(st, index);
 		return;
 	}
 	pfn = mm_slot_frame(sup->world, slot);
@@ -755,18 +747,15 @@ void reclaim_flush(struct stager *st)
 
 void reclaim_forget_places(struct stager *st)
 {
-	struct reclaimer *r = st->sup->reclaim;
-
+	find_unwanted(st);
 	for (u32 i = 0; i < STAGING_PAGES; i++) {
 		struct place *p = &st->place[i];
 
-		if (p->state != PLACE_STAGED || !p->unwanted)
+		if (p->state != PLACE_DUE)
 			continue;
-		st->nr_staged--;
-		r->nr_staged--;
-		mm_evicted(st->sup->world, p->pfn, false);
+		st->nr_due--;
+		frame_left(st->sup, p->pfn, p->clean);
 		place_free(st, i);
-		r->freed = true;
 	}
 }
 
@@ -901,7 +890,8 @@ static void work_quietly(struct sup *sup)
 		zaps_submit(sup);
 	make_room(sup);
 	list_for_each_entry(st, &sup->stagers, link) {
-		drop_unwanted(st);
+		find_unwanted(st);
+		drop_due(st);
 		stager_kick(st);
 	}
 }

@@ -36,13 +36,14 @@ enum place_state {
 	PLACE_READING,  /* the packer reads it */
 	PLACE_STORING,  /* its bytes are on their way to the file */
 	PLACE_MOVING,   /* the stub moves it back, for a fault */
+	PLACE_DUE,      /* nobody needs what is in it: to be dropped */
 	PLACE_DROPPING, /* the stub drops it */
 };
 
 struct place {
 	u32 pfn;
 	u8 state;      /* enum place_state */
-	bool clean;    /* DROPPING: its slot held its bytes already */
+	bool clean;    /* DUE, DROPPING: its slot held its bytes already */
 	bool unwanted; /* the program has freed the page: to be dropped when nobody is at it */
 };
 
@@ -80,6 +81,7 @@ struct stager {
 	u32 fill_hand;          /* where the next page goes; places are filled round and round */
 	u32 turn;               /* reclaimer.turn when its oldest pages were last written */
 	u32 jobs;               /* packer jobs that read its pages */
+	u32 nr_due;             /* places DUE */
 	bool has_unwanted;      /* some place is `unwanted` */
 	bool stuck;             /* a page could not be moved back: write soon */
 	u32 nr_ops;             /* commands whose results are to come */
