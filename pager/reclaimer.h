@@ -91,6 +91,64 @@ struct reclaimer {
 	u64 oom_kills, soft_failed, write_errors;
 };
 
+/* ---- reclaim.c ---- */
+/* A command that touches pages of the program is under way: calls of that space wait. */
+void evicting_begin(struct space *space);
+void evicting_end(struct space *space);
+/* The machine has dropped the page: its frame is free. */
+void frame_left(struct sup *sup, u32 pfn, bool clean);
+
+/* ---- staging.c ---- */
+#define VICTIM_BATCH 64
+/* Victims that are neighbours in one address space, to be moved by one command. */
+struct fill_run {
+	struct stager *st;
+	u64 addr;
+	u32 nr;
+	u32 pfn[VICTIM_BATCH];
+	bool unshare;
+};
+/* Have a victim moved into staging, with those before it where they are neighbours; flush sends the last. */
+void staging_add(struct fill_run *run, const struct victim *v);
+void staging_flush(struct fill_run *run);
+/* Take up to `want` of the oldest staged pages to the packer.  Returns how many. */
+u32 staging_write_out(struct sup *sup, u64 want);
+/* A job of staged pages is packed. */
+void staging_packed(struct sup *sup, struct pack_job *job);
+/* It cannot be stored: it stays in staging, where a fault finds it. */
+void staging_stay(struct stager *st, u32 place);
+/* Nobody needs what is in the place: it is dropped with its neighbours (staging_drop_due). */
+void staging_place_due(struct stager *st, u32 place);
+void staging_find_unwanted(struct stager *st);
+void staging_drop_due(struct stager *st);
+/* Act on what the stub has done. */
+void staging_collect(struct stager *st);
+
+/* ---- zap.c ---- */
+void zap_begin(struct sup *sup, const struct victim *v);
+/* Send what was begun to the packer. */
+void zaps_submit(struct sup *sup);
+void zap_packed(struct sup *sup, struct pack_page *page);
+/* Its bytes are stored: out of every address space with it. */
+void zap_drop(struct sup *sup, struct zap *z);
+/* It stays. */
+void zap_undo(struct sup *sup, struct zap *z);
+/* The stub has dropped one mapping of it. */
+void zap_dropped(struct stager *st, const struct stager_op *op, s64 err);
+
+/* ---- writeout.c ---- */
+u32 slot_of(const struct sup *sup, u32 pfn);
+/* An idle job, or NULL. */
+struct pack_job *job_get(struct reclaimer *r);
+void job_put(struct reclaimer *r, struct pack_job *job);
+struct pack_page *job_add(struct sup *sup, struct pack_job *job, u64 addr, u32 pfn, u32 place);
+/* To the packer; it may be done when this returns. */
+void job_submit(struct sup *sup, struct pack_job *job);
+/* Take the jobs that are done. */
+void jobs_collect(struct sup *sup);
+/* Put packed bytes under the slot.  Returns as swap_store_put(). */
+int must_check store_page(struct sup *sup, u32 slot, const struct pack_page *page);
+
 /* ---- swap.c ---- */
 int must_check swap_init(struct sup *sup, char *err, size_t len);
 void swap_fini(struct sup *sup);

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * staging.c - pages on probation: into a staging area, back by a touch, out to the store, dropped.
+ *
+ * Who calls it: reclaim.c, for victims that the machine can move.  A page's way is enum place_state (stager.h).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "reclaimer.h"
+#include "sup.h"
+#include "sys/uffd.h"
+
+static struct mm_world *world_of(const struct stager *st)
+{
+	return st->sup->world;
+}
+
+static void place_free(struct stager *st, u32 place)
+{
+	st->place[place] = (struct place){ .state = PLACE_FREE };
+	st->nr_used--;
+}
+
+/* Nobody needs what is in the place: it is dropped with its neighbours (drop_due). */
+void staging_place_due(struct stager *st, u32 place)
+{
+	st->place[place].state = PLACE_DUE;
+	st->nr_due++;
+}
+
+void staging_flush(struct fill_run *run)
+{
+	struct stager *st = run->st;
+	u32 done = 0, first, n;
+
+	while (done < run->nr) {
+		n = stager_room(st, 2) ? stager_free_places(st, run->nr - done, &first) : 0;
+		if (!n)
+			break;
+		for (u32 i = 0; i < n; i++)
+			st->place[first + i] =
+				(struct place){ .pfn = run->pfn[done + i], .state = PLACE_FILLING };
+		st->nr_used += n;
+		st->sup->reclaim->nr_filling += n;
+		evicting_begin(st->space);
+		if (run->unshare)
+			stager_unshare(st, run->addr + done * PAGE_SIZE, n);
+		stager_fill(st, run->addr + done * PAGE_SIZE, first, n);
+		done += n;
+	}
+	for (; done < run->nr; done++)
+		mm_putback(st->sup->world, run->pfn[done]);
+	run->nr = 0;
+}
+
+/* A page that was shared by a fork: our protection goes first, then the stub writes to it. */
+static bool lift_protection(struct space *space, const struct victim *v)
+{
+	if (uffd_writeprotect(space->uffd, range_of(v->addr, PAGE_SIZE), false, false))
+		return false;
+	mm_victim_unprotected(space->sup->world, v->pfn);
+	return true;
+}
+
+void staging_add(struct fill_run *run, const struct victim *v)
+{
+	struct space *space = mm_host(v->mm);
+	bool unshare = v->how == EVICT_UNSHARE;
+
+	if (unshare && !lift_protection(space, v)) {
+		mm_putback(space->sup->world, v->pfn);
+		return;
+	}
+	if (run->nr && (run->st != space->stager || v->addr != run->addr + run->nr * PAGE_SIZE ||
+			run->unshare != unshare || run->nr == VICTIM_BATCH))
+		staging_flush(run);
+	if (!run->nr) {
+		run->st = space->stager;
+		run->addr = v->addr;
+		run->unshare = unshare;
+	}
+	run->pfn[run->nr++] = v->pfn;
+}
+
+/* The first `moved` pages are in their places; the machine refused the next with `err`. */
+static void on_filled(struct stager *st, const struct stager_op *op, s64 err, u32 moved)
+{
+	struct sup *sup = st->sup;
+	struct reclaimer *r = sup->reclaim;
+	u32 i;
+
+	r->nr_filling -= op->nr;
+	for (i = 0; i < moved; i++) {
+		struct place *p = &st->place[op->place + i];
+
+		if (mm_stage(sup->world, p->pfn, st, op->place + i)) {
+			p->state = PLACE_STAGED;
+			st->nr_staged++;
+			r->nr_staged++;
+		} else {
+			r->nr_leaving++;
+			staging_place_due(st, op->place + i);
+		}
+	}
+	for (; i < op->nr; i++) {
+		u32 pfn = st->place[op->place + i].pfn;
+
+		place_free(st, op->place + i);
+		/* Not movable at all, though it looked so (a protection key): the other way. */
+		if (i == moved && err == -EINVAL && mm_victim_mapped(sup->world, pfn))
+			zap_begin(sup, &(struct victim){ .pfn = pfn, .how = EVICT_ZAP }); /* mapped once */
+		else
+			mm_putback(sup->world, pfn);
+	}
+	evicting_end(st->space);
+}
+
+int reclaim_unstage(struct mm_struct *mm, u64 addr, void *stage, u32 index, u32 pfn)
+{
+	struct space *space = mm_host(mm);
+	struct stager *st = stage;
+	struct place *p = &st->place[index];
+
+	if (st->space != space)
+		return -EXDEV;
+	if (st->dying || !stager_room(st, 1) || p->state != PLACE_STAGED || p->unwanted)
+		return -EOPNOTSUPP;
+	p->state = PLACE_MOVING;
+	st->nr_staged--;
+	st->sup->reclaim->nr_staged--;
+	evicting_begin(space);
+	stager_rescue(st, index, addr);
+	stager_kick(st);
+	return 0;
+}
+
+static void on_rescued(struct stager *st, const struct stager_op *op, s64 err, u32 moved)
+{
+	struct place *p = &st->place[op->place];
+	struct space *space = st->space;
+
+	mm_unstaged(world_of(st), p->pfn, space->mm, op->addr, moved ? 0 : err ? (int)err : -EIO);
+	if (moved) {
+		place_free(st, op->place);
+	} else {
+		/* It has to go the long way: out to the store, and back by a copy. */
+		p->state = PLACE_STAGED;
+		p->unwanted = mm_staged_unwanted(world_of(st), p->pfn);
+		st->nr_staged++;
+		st->sup->reclaim->nr_staged++;
+		st->sup->reclaim->soft_failed++;
+		st->stuck = true;
+		(void)uffd_wake(space->uffd, range_of(op->addr, PAGE_SIZE));
+	}
+	st->sup->reclaim->freed = true; /* others may wait for this page */
+	evicting_end(space);
+}
+
+int reclaim_peek(void *stage, u32 index, void *page)
+{
+	const struct stager *st = stage;
+
+	return pread(st->mem, page, PAGE_SIZE, (off_t)stager_addr(st, index)) == PAGE_SIZE ? 0 : -EIO;
+}
+
+void reclaim_unstage_drop(void *stage, u32 index, u32 pfn)
+{
+	struct stager *st = stage;
+
+	st->place[index].unwanted = true;
+	st->has_unwanted = true;
+}
+
+/* Pages in staging that the program has freed meanwhile are due. */
+void staging_find_unwanted(struct stager *st)
+{
+	if (!st->has_unwanted)
+		return;
+	st->has_unwanted = false;
+	for (u32 i = 0; i < STAGING_PAGES; i++) {
+		if (!st->place[i].unwanted || st->place[i].state != PLACE_STAGED)
+			continue;
+		st->nr_staged--;
+		st->sup->reclaim->nr_staged--;
+		st->sup->reclaim->nr_leaving++;
+		staging_place_due(st, i);
+	}
+}
+
+/* Drop what is due, rows of neighbours by one command. */
+void staging_drop_due(struct stager *st)
+{
+	u32 n;
+
+	for (u32 i = 0; i < STAGING_PAGES && st->nr_due && stager_room(st, 1); i += n ? n : 1) {
+		for (n = 0; i + n < STAGING_PAGES && st->place[i + n].state == PLACE_DUE; n++)
+			st->place[i + n].state = PLACE_DROPPING;
+		if (n)
+			stager_drop(st, i, n);
+		st->nr_due -= n;
+	}
+}
+
+static void on_dropped(struct stager *st, const struct stager_op *op)
+{
+	for (u32 i = 0; i < op->nr; i++) {
+		struct place *p = &st->place[op->place + i];
+
+		frame_left(st->sup, p->pfn, p->clean);
+		place_free(st, op->place + i);
+	}
+}
+
+/* The next stager that has staged pages, round and round. */
+static struct stager *next_stager(struct sup *sup)
+{
+	struct reclaimer *r = sup->reclaim;
+	struct stager *st;
+
+	list_for_each_entry(st, &sup->stagers, link)
+		if (st->nr_staged && !st->dying && (st->stuck || !st->space))
+			return st;
+	for (int laps = 0; laps < 2; laps++) {
+		list_for_each_entry(st, &sup->stagers, link)
+			if (st->nr_staged && !st->dying && st->turn != r->turn)
+				return st;
+		r->turn++;
+	}
+	return NULL;
+}
+
+/* Take up to `want` of the oldest staged pages to the packer.  Returns how many. */
+u32 staging_write_out(struct sup *sup, u64 want)
+{
+	struct reclaimer *r = sup->reclaim;
+	struct stager *st = next_stager(sup);
+	struct pack_job *job;
+	u32 place, n;
+
+	if (!st || r->swap_full)
+		return 0;
+	job = job_get(r);
+	if (!job)
+		return 0;
+	st->turn = r->turn;
+	st->stuck = false;
+	job->owner = st;
+	job->mem = st->mem;
+	job->nr = 0;
+	/* Behind the hand that fills, the oldest come first. */
+	place = st->fill_hand;
+	for (u32 i = 0; i < STAGING_PAGES && job->nr < JOB_PAGES && job->nr < want; i++) {
+		struct place *p = &st->place[(place + i) % STAGING_PAGES];
+
+		if (p->state != PLACE_STAGED || p->unwanted)
+			continue;
+		p->state = PLACE_READING;
+		mm_write_begin(sup->world, p->pfn);
+		job_add(sup, job, stager_addr(st, (place + i) % STAGING_PAGES), p->pfn,
+			(place + i) % STAGING_PAGES);
+	}
+	st->nr_staged -= job->nr;
+	r->nr_staged -= job->nr;
+	r->nr_leaving += job->nr;
+	if (!job->nr) {
+		job_put(r, job);
+		return 0;
+	}
+	st->jobs++;
+	n = job->nr;
+	job_submit(sup, job);
+	return n;
+}
+
+/* It cannot be stored: it stays in staging, where a fault finds it. */
+void staging_stay(struct stager *st, u32 place)
+{
+	struct place *p = &st->place[place];
+	struct reclaimer *r = st->sup->reclaim;
+
+	mm_write_failed(world_of(st), p->pfn);
+	p->state = PLACE_STAGED;
+	p->unwanted = mm_staged_unwanted(world_of(st), p->pfn);
+	st->has_unwanted |= p->unwanted;
+	st->nr_staged++;
+	r->nr_staged++;
+	r->nr_leaving--;
+	r->freed = true;
+}
+
+/* A page of a job is packed.  Returns true when it may be dropped now. */
+static bool place_packed(struct stager *st, const struct pack_page *page)
+{
+	struct place *p = &st->place[page->place];
+	struct sup *sup = st->sup;
+
+	p->clean = page->result == PACK_CLEAN;
+	if (mm_staged_unwanted(sup->world, p->pfn) || p->clean)
+		return true;
+	if (page->result == PACK_GONE) {
+		/* Somebody has taken it out of our own staging area. */
+		sup_fail(sup, "a page of process %d is gone from where upager kept it; the tree is ended",
+			 st->space ? st->space->pid : st->pid);
+		return true;
+	}
+	switch (store_page(sup, slot_of(sup, p->pfn), page)) {
+	case 0:
+		return true;
+	case -EINPROGRESS:
+		p->state = PLACE_STORING;
+		return false;
+	default:
+		staging_stay(st, page->place);
+		return false;
+	}
+}
+
+void staging_packed(struct sup *sup, struct pack_job *job)
+{
+	struct stager *st = job->owner;
+
+	st->jobs--;
+	for (u32 i = 0; i < job->nr; i++)
+		if (place_packed(st, &job->page[i]))
+			staging_place_due(st, job->page[i].place);
+}
+
+void staging_collect(struct stager *st)
+{
+	struct stager_op op;
+	s64 result;
+	u32 moved;
+
+	while (stager_next(st, &op, &result, &moved)) {
+		switch (op.kind) {
+		case OP_NONE:
+		case OP_UNSHARE:
+			break;
+		case OP_FILL:
+			on_filled(st, &op, result, moved);
+			break;
+		case OP_RESCUE:
+			on_rescued(st, &op, result, moved);
+			break;
+		case OP_DROP:
+			on_dropped(st, &op);
+			break;
+		case OP_ZAP:
+			zap_dropped(st, &op, result);
+			break;
+		}
+	}
+}
+
+void reclaim_flush(struct stager *st)
+{
+	for (u32 i = 0; i < STAGING_PAGES; i++)
+		st->has_unwanted |= st->place[i].unwanted;
+	st->sup->reclaim->running = true;
+}
+
+void reclaim_forget_places(struct stager *st)
+{
+	staging_find_unwanted(st);
+	for (u32 i = 0; i < STAGING_PAGES; i++) {
+		struct place *p = &st->place[i];
+
+		if (p->state != PLACE_DUE)
+			continue;
+		st->nr_due--;
+		frame_left(st->sup, p->pfn, p->clean);
+		place_free(st, i);
+	}
+}
+
+/*
+ * The stub was killed.  What it did not answer may or may not have been done: only looking tells.  What is in
+ * staging can still be read there.
+ */
+void reclaim_stub_died(struct stager *st)
+{
+	staging_collect(st);
+	while (st->nr_ops) {
+		struct stager_op op = stager_next_lost(st);
+		u8 byte;
+
+		switch (op.kind) {
+		case OP_NONE:
+		case OP_UNSHARE:
+			break;
+		case OP_FILL: {
+			u32 moved = 0;
+
+			while (moved < op.nr && pread(st->mem, &byte, 1,
+						      (off_t)stager_addr(st, op.place + moved)) == 1)
+				moved++;
+			on_filled(st, &op, -EAGAIN, moved);
+			break;
+		}
+		case OP_RESCUE:
+			on_rescued(st, &op, -EAGAIN,
+				   pread(st->mem, &byte, 1, (off_t)stager_addr(st, op.place)) != 1);
+			break;
+		case OP_DROP:
+			on_dropped(st, &op);
+			break;
+		case OP_ZAP:
+			zap_dropped(st, &op, -ESRCH);
+			break;
+		}
+	}
+}
