@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * 2q.c - a page must be asked for again some time after it came in before it is thought worth keeping.
+ * 2q.c - a page must be asked for again some time after it came in before it is thought worth
+ * keeping.
  *
  *	insert --> [ A1in, a FIFO ] --oldest--> gone, key to { A1out }
  *	                                                       | asked for again
  *	           [ Am, an LRU ] <----------------------------'
  *	                 '--oldest--> gone
  *
- * Parameters: in=R (25%) of the capacity is A1in's share; out=R (50%) of the capacity, in keys, A1out's.
+ * Parameters: in=R (25%) of the capacity is A1in's share; out=R (50%) of the capacity, in keys,
+ * A1out's.
  *
- * A touch in A1in changes nothing: it belongs to the burst that brought the page.  Rescued from probation: it
- * came after the page's time in A1in, so it is the second request that the policy waits for: Am.  Refused: the
- * other queue's newest end, for a queue full of pages that cannot leave must not hide the other one.
- * Source: Johnson, Shasha, "2Q: a low overhead high performance buffer management replacement algorithm",
- * VLDB 1994, the full version.
+ * A touch in A1in changes nothing: it belongs to the burst that brought the page.  Rescued from
+ * probation: it came after the page's time in A1in, so it is the second request that the policy
+ * waits for: Am.  Refused: the other queue's newest end, for a queue full of pages that cannot
+ * leave must not hide the other one.
+ * Source: Johnson, Shasha, "2Q: a low overhead high performance buffer management replacement
+ * algorithm", VLDB 1994, the full version.
  */
 #include <errno.h>
 
@@ -37,7 +40,8 @@ static u64 kout(const struct twoq *p, u64 capacity)
 	return u64_max(policy_ratio_of(p->out_ratio, capacity), 1);
 }
 
-static void *twoq_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err, size_t len)
+static void *twoq_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err,
+		       size_t len)
 {
 	u64 in = POLICY_RATIO_ONE / 4, out = POLICY_RATIO_ONE / 2;
 	const struct policy_value values[] = {
@@ -138,7 +142,10 @@ static void twoq_evicted(void *policy, struct reclaim_node *node, u64 key)
 {
 	struct twoq *p = policy;
 
-	/* One more than Kout until the next insert: that page's key may be the oldest, and is in A1out still. */
+	/*
+	 * One more than Kout until the next insert: that page's key may be the oldest, and is in
+	 * A1out still.
+	 */
 	if (node->where != AM)
 		ghost_push(&p->table, &p->a1out, key, kout(p, p->policy.capacity) + 1);
 }

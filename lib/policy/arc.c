@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * arc.c - adaptive replacement cache: recency (T1) against frequency (T2), the border moved by what is missed.
+ * arc.c - adaptive replacement cache: recency (T1) against frequency (T2), the border moved by what
+ * is missed.
  *
  *	   insert --> [ T1: asked for once ] ----used----> [ T2: asked for again, an LRU ]
  *	                   | oldest                             | oldest
  *	                   v                                    v
  *	                { B1 } --asked for: T1 gets more    { B2 } --asked for: T2 gets more
  *
- * p is the size that T1 should have, c the capacity.  A key found in B1 or B2 makes its page start in T2.
- * Invariants, after each insert: |T1| + |B1| <= c; |T1| + |T2| + |B1| + |B2| <= 2c.
+ * p is the size that T1 should have, c the capacity.  A key found in B1 or B2 makes its page start
+ * in T2.  Invariants, after each insert: |T1| + |B1| <= c; |T1| + |T2| + |B1| + |B2| <= 2c.
  *
- * Parameters: none.  Rescued from probation: a use like any other, T2.  Refused: the other list's newest end, for
- * a list full of pages that cannot leave must not hide the other one.
- * Source: Megiddo, Modha, "ARC: a self-tuning, low overhead replacement cache", FAST 2003, figure 4.  The paper
- * looks the key up before it makes room, here room is made ahead of need: REPLACE works with the p of before
- * this request, and does not know whether the page that is to come was in B2.
+ * Parameters: none.  Rescued from probation: a use like any other, T2.  Refused: the other list's
+ * newest end, for a list full of pages that cannot leave must not hide the other one.
+ * Source: Megiddo, Modha, "ARC: a self-tuning, low overhead replacement cache", FAST 2003, figure
+ * 4.  The paper looks the key up before it makes room, here room is made ahead of need: REPLACE
+ * works with the p of before this request, and does not know whether the page that is to come was
+ * in B2.
  */
 #include <errno.h>
 
@@ -34,7 +36,8 @@ struct arc {
 	struct ghost_list b1, b2;
 };
 
-static void *arc_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err, size_t len)
+static void *arc_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err,
+		      size_t len)
 {
 	struct arc *p;
 
@@ -91,7 +94,10 @@ static int arc_resize(void *policy, u64 capacity)
 	return 0;
 }
 
-/* Forget key's ghost, if there is one; it was asked for, so p learns from it.  Returns whether there was. */
+/*
+ * Forget key's ghost, if there is one; it was asked for, so p learns from it.  Returns whether
+ * there was.
+ */
 static bool learn_from_ghost(struct arc *p, u64 key)
 {
 	struct ghost *g = ghost_find(&p->table, key);

@@ -2,9 +2,9 @@
 /*
  * checked.c - see checked.h.
  *
- * What is known of a node is kept beside it, in a hash table by its address, because a node's fields are the
- * policy's.  A page that is freed on probation tells nobody; its entry stays OUT and is taken over when the same
- * node is inserted again.
+ * What is known of a node is kept beside it, in a hash table by its address, because a node's
+ * fields are the policy's.  A page that is freed on probation tells nobody; its entry stays OUT and
+ * is taken over when the same node is inserted again.
  */
 #include "policy/checked.h"
 

@@ -2,18 +2,18 @@
 /*
  * clock.c - FIFO with a second chance: the hand passes over pages used since it last came by.
  *
- * Parameters: bits=N (1), the size of each page's use counter; with more than one bit it is GCLOCK: a page
- * used n times survives n passes of the hand.
+ * Parameters: bits=N (1), the size of each page's use counter; with more than one bit it is GCLOCK:
+ * a page used n times survives n passes of the hand.
  *
- * The circle is kept as a queue whose oldest end is where the hand stands: passing over a page moves it from
- * there to the newest end, which is the place just behind the hand.  A new page is put there too, as on the
- * circle, where it takes the victim's place and the hand moves on.
+ * The circle is kept as a queue whose oldest end is where the hand stands: passing over a page
+ * moves it from there to the newest end, which is the place just behind the hand.  A new page is
+ * put there too, as on the circle, where it takes the victim's place and the hand moves on.
  *
- * Rescued from probation: the hand had passed already when the use came, so the page goes behind the hand with
- * that use still counted.  The next pass is then free, and a page in steady use costs a rescue only every
- * second round.
- * Source: Corbato, "A paging experiment with the Multics system", MIT Project MAC report, 1968; Smith,
- * "Sequentiality and prefetching in database systems", TODS 3(3), 1978 (GCLOCK).
+ * Rescued from probation: the hand had passed already when the use came, so the page goes behind
+ * the hand with that use still counted.  The next pass is then free, and a page in steady use costs
+ * a rescue only every second round.
+ * Source: Corbato, "A paging experiment with the Multics system", MIT Project MAC report, 1968;
+ * Smith, "Sequentiality and prefetching in database systems", TODS 3(3), 1978 (GCLOCK).
  * Linux counterpart: the second chance of mm/vmscan.c before 2.6.
  */
 #include "policy/param.h"
@@ -26,7 +26,8 @@ struct clock {
 	struct queue all; /* the hand is at its oldest end */
 };
 
-static void *clock_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err, size_t len)
+static void *clock_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err,
+			size_t len)
 {
 	u64 bits = 1;
 	const struct policy_value values[] = { { "bits", POLICY_NUMBER, &bits, 1, 7 } };

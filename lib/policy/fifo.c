@@ -2,10 +2,10 @@
 /*
  * fifo.c - first in, first out: the page that came in longest ago leaves first, used or not.
  *
- * Parameters: none.  A rescue from probation counts as coming in anew, for a page that is needed now would
- * otherwise leave at once again; nothing else is taken as a use.
- * Source: Belady, "A study of replacement algorithms for a virtual-storage computer", IBM Systems Journal
- * 5(2), 1966.
+ * Parameters: none.  A rescue from probation counts as coming in anew, for a page that is needed
+ * now would otherwise leave at once again; nothing else is taken as a use.
+ * Source: Belady, "A study of replacement algorithms for a virtual-storage computer", IBM Systems
+ * Journal 5(2), 1966.
  */
 #include "policy/param.h"
 #include "policy/policies.h"
@@ -16,7 +16,8 @@ struct fifo {
 	struct queue all;
 };
 
-static void *fifo_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err, size_t len)
+static void *fifo_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err,
+		       size_t len)
 {
 	struct fifo *p;
 

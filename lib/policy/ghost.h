@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ghost.h - what a policy remembers of pages that are gone: their keys, in lists ordered by age, found by hash.
+ * ghost.h - what a policy remembers of pages that are gone: their keys, in lists ordered by age,
+ * found by hash.
  *
- * Who calls it: 2q, arc, lirs, lru2, s3fifo.  Several lists may share one table; each key is in at most one of
- * them.  Every operation is O(1).  When memory for a ghost cannot be had, the page is simply not remembered.
- * Linux counterpart: the shadow entries of mm/workingset.c, which live in the page cache's tree instead.
+ * Who calls it: 2q, arc, lru2, s3fifo; lirs keeps marks of its own.  Several lists may share one
+ * table; each key is in at most one of them.  Every operation is O(1).  When memory for a ghost
+ * cannot be had, the page is simply not remembered.
+ * Linux counterpart: the shadow entries of mm/workingset.c, which live in the page cache's tree
+ * instead.
  */
 #ifndef UPAGER_POLICY_GHOST_H
 #define UPAGER_POLICY_GHOST_H
@@ -34,7 +37,9 @@ struct ghost_list {
 	u8 id;
 };
 
-/* Sized for about max ghosts; more still work, slower.  Return: 0, or -ENOMEM with nothing to undo. */
+/*
+ * Sized for about max ghosts; more still work, slower.  Return: 0, or -ENOMEM with nothing to undo.
+ */
 int must_check ghost_table_init(struct ghost_table *t, u64 max);
 /* Frees all ghosts; the lists are not to be used any more. */
 void ghost_table_fini(struct ghost_table *t);
@@ -46,8 +51,8 @@ void ghost_list_init(struct ghost_list *l, u8 id);
 /* Return: the ghost of `key`, whichever list it is on, or NULL. */
 struct ghost *ghost_find(const struct ghost_table *t, u64 key);
 /*
- * Remember `key` as the newest of `l`.  Pre: key is not 0 and has no ghost.
- * Return: the ghost, or NULL for lack of memory.
+ * Remember `key` as the newest of `l`.  Pre: key is not 0 and has no ghost.  Return: the ghost, or
+ * NULL for lack of memory.
  */
 struct ghost *ghost_add(struct ghost_table *t, struct ghost_list *l, u64 key);
 /* Pre: g is on l. */

@@ -5,20 +5,26 @@
  *	     stack S, by last use              queue Q: the pages that are resident but not LIR
  *	   top  HIR  resident  ---------------> on Q too
  *	        LIR
- *	        HIR  gone: only its key          Pages whose last two uses lie close together are LIR (low
- *	        LIR                              inter-reference recency) and stay; the others are HIR and
- *	bottom  LIR  always LIR                  leave by Q.  A HIR page that is used while S still knows it was
- *	                                         used again sooner than the bottom LIR page: they change places.
+ *	        HIR  gone: only its key
+ *	        LIR
+ *	bottom  LIR  always LIR
  *
- * Parameters: hir=R (1%) of the capacity is for HIR pages, at least one; ghost=R (200%) of the capacity: so
- * many pages that are gone are remembered in S, the oldest to leave forgotten first (in the paper S is not
- * bounded).
+ * Pages whose last two uses lie close together are LIR (low inter-reference recency) and stay; the
+ * others are HIR and leave by Q.  A HIR page that is used while S still knows it was used again
+ * sooner than the bottom LIR page: they change places.
  *
- * S and the ghosts are kept as numbered marks, so that they can grow and a page on probation can be found
- * again, or not, by its number.  Rescued from probation: a use of a HIR page; still in S, it becomes LIR.
- * Refused: LIR in any case, for on Q, which is short, the same few pages would be offered again and again.
- * Source: Jiang, Zhang, "LIRS: an efficient low inter-reference recency set replacement policy to improve
- * buffer cache performance", SIGMETRICS 2002, section 3.3.
+ * Parameters: hir=R (10%) of the capacity is for HIR pages, at least one.  In the paper it is 1 %,
+ * but here up to 1/16 of the budget is free or on probation, and with a smaller share there would
+ * always seem to be too few LIR pages: each would be made one, and the rest is FIFO.  ghost=R
+ * (200%) of the capacity: so many pages that are gone are remembered in S, the oldest to leave
+ * forgotten first (in the paper S is not bounded).
+ *
+ * S and the ghosts are kept as numbered marks, so that they can grow and a page on probation can be
+ * found again, or not, by its number.  Rescued from probation: a use of a HIR page; still in S, it
+ * becomes LIR.  Refused: LIR in any case, for on Q, which is short, the same few pages would be
+ * offered again and again.
+ * Source: Jiang, Zhang, "LIRS: an efficient low inter-reference recency set replacement policy to
+ * improve buffer cache performance", SIGMETRICS 2002, section 3.3.
  */
 #include <errno.h>
 
@@ -29,22 +35,27 @@
 
 enum { HIR, LIR };
 
-/* A page's place in S.  0 in a link is the end of the list, and in node->u32: the page is not in S. */
+/*
+ * A page's place in S.  0 in a link is the end of the list, and in node->u32: the page is not in S.
+ */
 struct mark {
 	u32 up, down;     /* in S */
 	u32 newer, older; /* among the pages that left, in the order of leaving */
 	u32 chain;        /* next in the hash bucket, or of the free marks */
 	enum mark_state { FREE, RESIDENT, OUT, GONE } state;
 	union {
-		/* RESIDENT.  OUT: only to be compared, for a page that is freed on probation says nothing. */
+		/*
+		 * RESIDENT.  OUT: only to be compared, for a page that is freed on probation says
+		 * nothing.
+		 */
 		struct reclaim_node *node;
 		u64 key; /* GONE, and then in the hash */
 	};
 };
 
 /*
- * Invariants: 1. the bottom of S is LIR, or S is empty.  2. A LIR page is in S and not on Q; a resident HIR
- * page is on Q.  3. nr_lir <= lir_max.
+ * Invariants: 1. the bottom of S is LIR, or S is empty.  2. A LIR page is in S and not on Q; a
+ * resident HIR page is on Q.  3. nr_lir <= lir_max.
  */
 struct lirs {
 	struct policy policy;
@@ -93,7 +104,10 @@ static void stack_del(struct lirs *p, u32 i)
 	m[m[i].down].up = m[i].up;
 }
 
-/* Ready to be on S, or 0: there are none left, which happens while more pages are in than the capacity. */
+/*
+ * Ready to be on S, or 0: there are none left, which happens while more pages are in than the
+ * capacity.
+ */
 static u32 mark_alloc(struct lirs *p, struct reclaim_node *node)
 {
 	u32 i = p->free;
@@ -379,7 +393,8 @@ static int lirs_reserve(struct lirs *p, u64 capacity)
 	if (!p->mark) /* not mem_grow: zeroes that nobody has touched take no memory */
 		mark = mem_zalloc(&policy_bytes, nr_marks * sizeof(*mark));
 	else
-		mark = mem_grow(&policy_bytes, p->mark, p->nr_marks * sizeof(*mark), nr_marks * sizeof(*mark));
+		mark = mem_grow(&policy_bytes, p->mark, p->nr_marks * sizeof(*mark),
+				nr_marks * sizeof(*mark));
 	if (!mark) {
 		mem_free(&policy_bytes, bucket, nr_buckets * sizeof(bucket[0]));
 		return -ENOMEM;
@@ -414,9 +429,10 @@ static int lirs_resize(void *policy, u64 capacity)
 	return 0;
 }
 
-static void *lirs_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err, size_t len)
+static void *lirs_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err,
+		       size_t len)
 {
-	u64 hir = POLICY_RATIO_ONE / 100, ghost = 2 * POLICY_RATIO_ONE;
+	u64 hir = POLICY_RATIO_ONE / 10, ghost = 2 * POLICY_RATIO_ONE;
 	const struct policy_value values[] = {
 		{ "hir", POLICY_RATIO, &hir, 0, POLICY_RATIO_ONE },
 		{ "ghost", POLICY_RATIO, &ghost, 0, 10 * POLICY_RATIO_ONE },
@@ -452,7 +468,7 @@ static void lirs_fini(void *policy)
 
 const struct reclaim_ops lirs_ops = {
 	.name = "lirs",
-	.help = "hir=R (1%), ghost=R (200%)",
+	.help = "hir=R (10%), ghost=R (200%)",
 	.init = lirs_init,
 	.fini = lirs_fini,
 	.resize = lirs_resize,

@@ -9,16 +9,17 @@
  *	               v
  *	             gone (its key and the time are kept)
  *
- * Parameters: inactive=R (50%): share of the pages that the inactive list is to have (Linux: 50 % below
- * 1 GiB); ghost=R (100%) of the capacity, in keys.
+ * Parameters: inactive=R (50%): share of the pages that the inactive list is to have (Linux: 50 %
+ * below 1 GiB); ghost=R (100%) of the capacity, in keys.
  *
- * As for Linux's anonymous pages: a touch only sets a bit, which is read when the page is the oldest inactive
- * one; the active list's oldest are moved down without asking.  Time is counted in evictions and activations;
- * a page that comes back after no more of these than the active list has pages would have stayed if it had
- * been there, and starts active.
- * Rescued from probation: that was the scan, and it was used: active.  Refused: active too, as Linux does
- * with pages that it could not take.
- * Source: Linux mm/vmscan.c (shrink_folio_list, shrink_active_list, inactive_is_low), mm/workingset.c.
+ * As for Linux's anonymous pages: a touch only sets a bit, which is read when the page is the
+ * oldest inactive one; the active list's oldest are moved down without asking.  Time is counted in
+ * evictions and activations; a page that comes back after no more of these than the active list has
+ * pages would have stayed if it had been there, and starts active.  Rescued from probation: that
+ * was the scan, and it was used: active.  Refused: active too, as Linux does with pages that it
+ * could not take.
+ * Source: Linux mm/vmscan.c (shrink_folio_list, shrink_active_list, inactive_is_low),
+ * mm/workingset.c.
  */
 #include <errno.h>
 
@@ -43,7 +44,8 @@ static u64 ghost_max(const struct lru2 *p, u64 capacity)
 	return u64_max(policy_ratio_of(p->ghost_ratio, capacity), 1);
 }
 
-static void *lru2_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err, size_t len)
+static void *lru2_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err,
+		       size_t len)
 {
 	u64 inactive = POLICY_RATIO_ONE / 2, ghost = POLICY_RATIO_ONE;
 	const struct policy_value values[] = {
@@ -140,7 +142,10 @@ static struct reclaim_node *lru2_victim(void *policy)
 	struct lru2 *p = policy;
 	struct reclaim_node *node = ahead_victim(&p->policy, p->inactive.nr + p->active.nr);
 
-	/* Ends: a page that was made active has its bit cleared, and those moved down are not asked. */
+	/*
+	 * Ends: a page that was made active has its bit cleared, and those moved down are not
+	 * asked.
+	 */
 	while (!node && p->inactive.nr + p->active.nr) {
 		while (p->active.nr && (inactive_is_low(p) || !p->inactive.nr)) {
 			node = queue_take_oldest(&p->active);

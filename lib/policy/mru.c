@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mru.c - the page used last leaves first.  Right for loops over more than fits: what was just used will not
- * be needed for longest.  On anything else, bad.
+ * mru.c - the page used last leaves first.  Right for loops over more than fits: what was just used
+ * will not be needed for longest.  On anything else, bad.
  *
- * Parameters: keep=N (0): so many of the most recently used pages are passed over, for a page that has just
- * been faulted in is about to be used by the thread that asked for it.
+ * Parameters: keep=N (0): so many of the most recently used pages are passed over, for a page that
+ * has just been faulted in is about to be used by the thread that asked for it.
  *
- * Rescued from probation: that page was not done with, so it leaves last now.  To call it the most recently
- * used would hand it out again at once.
- * Source: Chou, DeWitt, "An evaluation of buffer management strategies for relational database systems",
- * VLDB 1985.
+ * Rescued from probation: that page was not done with, so it leaves last now.  To call it the most
+ * recently used would hand it out again at once.
+ * Source: Chou, DeWitt, "An evaluation of buffer management strategies for relational database
+ * systems", VLDB 1985.
  */
 #include "policy/param.h"
 #include "policy/policies.h"
@@ -24,7 +24,8 @@ struct mru {
 	struct queue rest, recent; /* recent: the last `keep` used */
 };
 
-static void *mru_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err, size_t len)
+static void *mru_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err,
+		      size_t len)
 {
 	u64 keep = 0;
 	const struct policy_value values[] = { { "keep", POLICY_NUMBER, &keep, 0, 1UL << 40 } };

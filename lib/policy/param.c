@@ -23,7 +23,10 @@ void policy_free(void *p, size_t bytes)
 	mem_free(&policy_bytes, p, bytes);
 }
 
-/* Digits at *s, which is moved behind them.  False: none there, or more than 15 (no overflow below). */
+/*
+ * Digits at *s, which is moved behind them.  False: none there, or more than 15 (no overflow
+ * below).
+ */
 static bool read_digits(const char **s, u64 *value)
 {
 	const char *start = *s;
@@ -66,7 +69,8 @@ static bool read_ratio(const char *s, u64 *value)
 	return !*s;
 }
 
-static const struct policy_value *find_value(const char *key, const struct policy_value *values, u32 nr)
+static const struct policy_value *find_value(const char *key, const struct policy_value *values,
+					     u32 nr)
 {
 	for (u32 i = 0; i < nr; i++)
 		if (!strcmp(values[i].key, key))
@@ -74,7 +78,8 @@ static const struct policy_value *find_value(const char *key, const struct polic
 	return NULL;
 }
 
-static void unknown_key(const char *key, const struct policy_value *values, u32 nr, char *err, size_t len)
+static void unknown_key(const char *key, const struct policy_value *values, u32 nr, char *err,
+			size_t len)
 {
 	size_t at = (size_t)snprintf(err, len, "unknown parameter '%s' (known:", key);
 
@@ -84,8 +89,8 @@ static void unknown_key(const char *key, const struct policy_value *values, u32 
 		snprintf(err + at, len - at, "%s)", nr ? "" : " none");
 }
 
-int policy_params_read(const struct policy_param *params, u32 nr, const struct policy_value *values, u32 nr_values,
-		       char *err, size_t len)
+int policy_params_read(const struct policy_param *params, u32 nr, const struct policy_value *values,
+		       u32 nr_values, char *err, size_t len)
 {
 	for (u32 i = 0; i < nr; i++) {
 		const struct policy_value *v = find_value(params[i].key, values, nr_values);
@@ -97,7 +102,8 @@ int policy_params_read(const struct policy_param *params, u32 nr, const struct p
 			return -EINVAL;
 		}
 		ratio = v->kind == POLICY_RATIO;
-		if (!(ratio ? read_ratio(params[i].value, &value) : read_number(params[i].value, &value))) {
+		if (!(ratio ? read_ratio(params[i].value, &value)
+			    : read_number(params[i].value, &value))) {
 			snprintf(err, len, "%s=%s: not %s", v->key, params[i].value,
 				 ratio ? "a ratio (10%, 0.1 or 1/10)" : "a number");
 			return -EINVAL;
@@ -105,9 +111,9 @@ int policy_params_read(const struct policy_param *params, u32 nr, const struct p
 		if (value < v->min || value > v->max) {
 			u64 unit = ratio ? POLICY_RATIO_ONE / 100 : 1;
 
-			snprintf(err, len, "%s=%s: must be from %g%s to %g%s", v->key, params[i].value,
-				 (double)v->min / (double)unit, ratio ? "%" : "", (double)v->max / (double)unit,
-				 ratio ? "%" : "");
+			snprintf(err, len, "%s=%s: must be from %g%s to %g%s", v->key,
+				 params[i].value, (double)v->min / (double)unit, ratio ? "%" : "",
+				 (double)v->max / (double)unit, ratio ? "%" : "");
 			return -EINVAL;
 		}
 		*v->value = value;

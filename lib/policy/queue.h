@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * queue.h - what most policies are made of: a counted list of nodes with a newest and an oldest end, and
- * the waiting room of pages that were prefetched.
+ * queue.h - what most policies are made of: a counted list of nodes with a newest and an oldest
+ * end, and the waiting room of pages that were prefetched.
  *
- * Who calls it: the policies of this folder.  A node's `where` says which queue holds it, or held it last.
+ * Who calls it: the policies of this folder.  A node's `where` says which queue holds it, or held
+ * it last.
  */
 #ifndef UPAGER_POLICY_QUEUE_H
 #define UPAGER_POLICY_QUEUE_H
@@ -67,10 +68,10 @@ static inline void queue_renew(struct queue *q, struct reclaim_node *node)
 }
 
 /*
- * What every policy begins with.  Pages that were brought ahead of need and not yet asked for wait in `ahead`,
- * the same for every policy: they leave before all others once they are more than 1/16 of the capacity.  Until
- * then they are given time to be used, because a use that is not a touch cannot be seen.  The first touch
- * makes an ordinary page of one, and so does being put back.
+ * What every policy begins with.  Pages that were brought ahead of need and not yet asked for wait
+ * in `ahead`, the same for every policy: they leave before all others once they are more than 1/16
+ * of the capacity.  Until then they are given time to be used, because a use that is not a touch
+ * cannot be seen.  The first touch makes an ordinary page of one, and so does being put back.
  */
 struct policy {
 	u64 capacity; /* pages, at least 1 */
@@ -79,8 +80,8 @@ struct policy {
 #define QUEUE_AHEAD 255
 
 /*
- * A zeroed instance of `bytes`, whose first member is its struct policy, for init().  NULL: no memory, which
- * is said in err[0..len).  Freed with policy_free().
+ * A zeroed instance of `bytes`, whose first member is its struct policy, for init().  NULL: no
+ * memory, which is said in err[0..len).  Freed with policy_free().
  */
 void *policy_new(size_t bytes, u64 capacity, char *err, size_t len);
 
@@ -104,7 +105,10 @@ static inline bool ahead_take(struct policy *p, struct reclaim_node *node)
 	return true;
 }
 
-/* The next victim if it is one of these, taken out, else NULL.  `others`: pages in the policy's own lists. */
+/*
+ * The next victim if it is one of these, taken out, else NULL.  `others`: pages in the policy's own
+ * lists.
+ */
 static inline struct reclaim_node *ahead_victim(struct policy *p, u64 others)
 {
 	return p->ahead.nr > p->capacity / 16 || !others ? queue_take_oldest(&p->ahead) : NULL;

@@ -4,10 +4,10 @@
  *
  * Parameters: seed=N (1): the same seed and the same calls give the same victims.
  *
- * Pages stand in an array in no order.  It has room for the capacity; pages beyond that (there are some after
- * the budget was made smaller) wait in `spill`, and leave first.
- * Source: Belady 1966 (RAND); the generator is Steele, Lea, Flood, "Fast splittable pseudorandom number
- * generators", OOPSLA 2014 (splitmix64).
+ * Pages stand in an array in no order.  It has room for the capacity; pages beyond that (there are
+ * some after the budget was made smaller) wait in `spill`, and leave first.
+ * Source: Belady 1966 (RAND); the generator is Steele, Lea, Flood, "Fast splittable pseudorandom
+ * number generators", OOPSLA 2014 (splitmix64).
  */
 #include <errno.h>
 
@@ -36,7 +36,8 @@ static u64 next_random(u64 *state)
 	return z ^ z >> 31;
 }
 
-static void *random_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err, size_t len)
+static void *random_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err,
+			 size_t len)
 {
 	u64 seed = 1;
 	const struct policy_value values[] = { { "seed", POLICY_NUMBER, &seed, 0, ~0UL } };
@@ -73,9 +74,10 @@ static int random_resize(void *policy, u64 capacity)
 	struct random *p = policy;
 
 	if (capacity > p->nr_slots) {
-		struct reclaim_node **slot = mem_grow(&policy_bytes, p->slot, p->nr_slots * sizeof(slot[0]),
-						      capacity * sizeof(slot[0]));
+		struct reclaim_node **slot;
 
+		slot = mem_grow(&policy_bytes, p->slot, p->nr_slots * sizeof(slot[0]),
+				capacity * sizeof(slot[0]));
 		if (!slot)
 			return -ENOMEM;
 		p->slot = slot;

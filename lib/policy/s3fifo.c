@@ -8,21 +8,21 @@
  *	                  v                           v
  *	               { ghost } <------- learn ------'
  *
- * Parameters: small=R (10%) of the capacity; ghost=R (90%) of the capacity, in keys; promote=N (2): so many
- * uses in small move a page to main; max=N (3): the most uses that a page's counter holds; learn=N (4): see
- * below, 0 is the algorithm of the paper.
+ * Parameters: small=R (10%) of the capacity; ghost=R (90%) of the capacity, in keys; promote=N (2):
+ * so many uses in small move a page to main; max=N (3): the most uses that a page's counter holds;
+ * learn=N (4): see below, 0 is the algorithm of the paper.
  *
- * Where hits cannot be seen, the counters stay 0 and main would be a plain FIFO: it would put out its
- * favourites once in every round, only to get them back a fault later.  What can be seen is that they come
- * back soon.  So each time that a page returns while its key is in ghost, or is rescued from probation, its
- * level goes up by one, to at most `learn`, and it starts in main as if it had been used 2^level - 1 times:
- * so many rounds it stays unasked.  For that, ghost takes the pages of main too, and keeps a key for as many
- * evictions as it is large, however many have come back meanwhile: "soon" is a distance.  A page that returns
- * later begins at level 0 again.
- * Rescued from probation: main's newest end, with the level raised.  Refused: the other queue's newest end, for
- * a queue full of pages that cannot leave must not hide the other one.
- * Source: Yang, Zhang, Qiu, Yue, Rashmi, "FIFO queues are all you need for cache eviction", SOSP 2023,
- * algorithm 1.  The levels are ours, measured with tests/policies/table.c.
+ * Where hits cannot be seen, the counters stay 0 and main would be a plain FIFO: it would put out
+ * its favourites once in every round, only to get them back a fault later.  What can be seen is
+ * that they come back soon.  So each time that a page returns while its key is in ghost, or is
+ * rescued from probation, its level goes up by one, to at most `learn`, and it starts in main as if
+ * it had been used 2^level - 1 times: so many rounds it stays unasked.  For that, ghost takes the
+ * pages of main too, and keeps a key for as many evictions as it is large, however many have come
+ * back meanwhile: "soon" is a distance.  A page that returns later begins at level 0 again.
+ * Rescued from probation: main's newest end, with the level raised.  Refused: the other queue's
+ * newest end, for a queue full of pages that cannot leave must not hide the other one.
+ * Source: Yang, Zhang, Qiu, Yue, Rashmi, "FIFO queues are all you need for cache eviction", SOSP
+ * 2023, algorithm 1.  The levels are ours, measured with tests/policies/table.c.
  */
 #include <errno.h>
 
@@ -60,7 +60,8 @@ static u64 ghost_max(const struct s3fifo *p, u64 capacity)
 	return u64_max(policy_ratio_of(p->ghost_ratio, capacity), 1);
 }
 
-static int s3fifo_params(struct s3fifo *p, const struct policy_param *params, u32 nr_params, char *err, size_t len)
+static int s3fifo_params(struct s3fifo *p, const struct policy_param *params, u32 nr_params,
+			 char *err, size_t len)
 {
 	const struct policy_value values[] = {
 		{ "small", POLICY_RATIO, &p->small_ratio, 0, POLICY_RATIO_ONE },
@@ -84,7 +85,8 @@ static int s3fifo_params(struct s3fifo *p, const struct policy_param *params, u3
 	return ret;
 }
 
-static void *s3fifo_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err, size_t len)
+static void *s3fifo_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err,
+			 size_t len)
 {
 	struct s3fifo *p = policy_new(sizeof(*p), capacity, err, len);
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sfifo.c - segmented FIFO, as VMS did where the machine had no reference bits: a primary FIFO, and behind it
- * a second segment in which a page waits before it leaves; one that is used there goes back to the primary.
+ * sfifo.c - segmented FIFO, as VMS did where the machine had no reference bits: a primary FIFO, and
+ * behind it a second segment in which a page waits before it leaves; one that is used there goes
+ * back to the primary.
  *
  *	  insert --> [ primary ] --oldest, when too many--> [ second ] --oldest--> victim
  *	                 ^                                      |                     |
  *	                 '------------------ touch -------------'                     |
  *	                 '------------------ rescued from probation ------------------'
  *
- * Parameters: tail=R (25%) of the capacity is the second segment.  A touch in the primary changes nothing.
- * On a live system the pages on probation are one more such segment, the only one in which a use is seen.
+ * Parameters: tail=R (25%) of the capacity is the second segment.  A touch in the primary changes
+ * nothing.  On a live system the pages on probation are one more such segment, the only one in
+ * which a use is seen.
  * Source: Turner, Levy, "Segmented FIFO page replacement", SIGMETRICS 1981.
  */
 #include "policy/param.h"
@@ -24,10 +26,13 @@ struct sfifo {
 	struct queue primary, second;
 };
 
-static void *sfifo_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err, size_t len)
+static void *sfifo_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err,
+			size_t len)
 {
 	u64 tail = POLICY_RATIO_ONE / 4;
-	const struct policy_value values[] = { { "tail", POLICY_RATIO, &tail, 0, POLICY_RATIO_ONE } };
+	const struct policy_value values[] = {
+		{ "tail", POLICY_RATIO, &tail, 0, POLICY_RATIO_ONE },
+	};
 	struct sfifo *p;
 
 	if (policy_params_read(params, nr_params, values, ARRAY_SIZE(values), err, len))

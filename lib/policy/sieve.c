@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sieve.c - one queue and a hand that walks from its oldest to its newest end and spares used pages where
- * they are.
+ * sieve.c - one queue and a hand that walks from its oldest to its newest end and spares used pages
+ * where they are.
  *
- * Unlike CLOCK, a spared page does not move, so new pages that are used once are sifted out close to the
- * newest end while old favourites stay.
+ * Unlike CLOCK, a spared page does not move, so new pages that are used once are sifted out close
+ * to the newest end while old favourites stay.
  *
- * Parameters: none.  Rescued from probation: the hand had just passed, so the page takes its old place again,
- * behind the hand, with the use counted for the next round.
+ * Parameters: none.  Rescued from probation: the hand had just passed, so the page takes its old
+ * place again, behind the hand, with the use counted for the next round.
  * Source: Zhang, Yang, Yue, Vigfusson, Rashmi, "SIEVE is simpler than LRU", NSDI 2024, algorithm 1.
  */
 #include "policy/param.h"
@@ -20,7 +20,8 @@ struct sieve {
 	struct reclaim_node *hand; /* the next to look at, on `all`; NULL: the oldest */
 };
 
-static void *sieve_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err, size_t len)
+static void *sieve_init(const struct policy_param *params, u32 nr_params, u64 capacity, char *err,
+			size_t len)
 {
 	struct sieve *p;
 
@@ -60,7 +61,9 @@ static void sieve_touch(void *policy, struct reclaim_node *node)
 /* The next newer one, or NULL. */
 static struct reclaim_node *newer(const struct sieve *p, const struct reclaim_node *node)
 {
-	return node->list.prev == &p->all.list ? NULL : list_entry(node->list.prev, struct reclaim_node, list);
+	if (node->list.prev == &p->all.list)
+		return NULL;
+	return list_entry(node->list.prev, struct reclaim_node, list);
 }
 
 /* Take node out of the queue; a hand on it moves on. */

@@ -2,7 +2,8 @@
 /*
  * spec.c - "NAME:key=value,…" taken apart, for --policy and --prefetch.
  *
- * The first parameter may stand without a key (cluster:8, recorded:FILE, ./mine.so:args); its key is then "".
+ * The first parameter may stand without a key (cluster:8, recorded:FILE, ./mine.so:args); its key
+ * is then "".
  */
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* naive.c - see naive.h: sequences, and the policies that remember nothing of pages that are gone. */
+/*
+ * naive.c - see naive.h: sequences, and the policies that remember nothing of pages that are gone.
+ */
 #include "naive.h"
 
 #include <string.h>

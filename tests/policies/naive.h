@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * naive.h - the policies once more, written straight from their papers with arrays and linear searches.
+ * naive.h - the policies once more, written straight from their papers with arrays and linear
+ * searches.
  *
- * Who calls it: test_naive.c, which demands the same hit or miss at every access.  Nothing here knows
- * lib/policy; nothing is made fast.
+ * Who calls it: test_naive.c, which demands the same hit or miss at every access.  Nothing here
+ * knows lib/policy; nothing is made fast.
  */
 #ifndef UPAGER_TEST_NAIVE_H
 #define UPAGER_TEST_NAIVE_H

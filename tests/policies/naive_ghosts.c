@@ -13,7 +13,9 @@ static void seq_limit(struct seq *s, u32 max)
 		seq_pop_oldest(s);
 }
 
-/* The full version of the VLDB paper: a is A1in, b is Am, ghosts_a is A1out; Kin 25 %, Kout 50 %. */
+/*
+ * The full version of the VLDB paper: a is A1in, b is Am, ghosts_a is A1out; Kin 25 %, Kout 50 %.
+ */
 static bool twoq_access(struct naive *n, u32 key)
 {
 	bool in_a1out = seq_has(&n->ghosts_a, key);
@@ -117,7 +119,10 @@ static void arc_adapt(struct naive *n, bool in_b1)
 	}
 }
 
-/* early: as printed; else REPLACE comes first and knows nothing of the page to come, as lib/policy has it. */
+/*
+ * early: as printed; else REPLACE comes first and knows nothing of the page to come, as lib/policy
+ * has it.
+ */
 static bool arc_access(struct naive *n, u32 key, bool early)
 {
 	bool in_b1 = seq_has(&n->ghosts_a, key), in_b2 = seq_has(&n->ghosts_b, key);
@@ -164,7 +169,10 @@ static bool arc_access_early(struct naive *n, u32 key)
 	return arc_access(n, key, true);
 }
 
-/* Section 3.3 of the SIGMETRICS paper: a is the stack S, top first, b the queue Q, ghosts_a those that left. */
+/*
+ * Section 3.3 of the SIGMETRICS paper: a is the stack S, top first, b the queue Q, ghosts_a those
+ * that left.
+ */
 static void lirs_prune(struct naive *n)
 {
 	while (n->a.nr && !n->lir[n->a.key[n->a.nr - 1]]) {
@@ -243,7 +251,10 @@ static bool lirs_access(struct naive *n, u32 key)
 	return hit;
 }
 
-/* Linux: a is inactive, b is active, use[] of a page its young bit, of a ghost the age at which it left. */
+/*
+ * Linux: a is inactive, b is active, use[] of a page its young bit, of a ghost the age at which it
+ * left.
+ */
 static void lru2_activate(struct naive *n, u32 key)
 {
 	n->use[key] = 0;
@@ -297,7 +308,7 @@ const struct naive_policy naive_ghost_policies[] = {
 	{ "2q", twoq_access },
 	{ "arc", arc_access_late },
 	{ "arc", arc_access_early, .approximate = true },
-	{ "lirs", lirs_access },
+	{ "lirs:hir=1%", lirs_access },
 	{ "s3fifo:learn=0", s3fifo_access },
 	{ NULL },
 };

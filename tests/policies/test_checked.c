@@ -244,9 +244,11 @@ static void bad_answer(void *c)
 
 static void test_each_misuse_is_a_bug(void **state)
 {
-	static void (*const misuse[])(void *) = { insert_twice, touch_stranger, forget_stranger, putback_held,
-		evicted_held, evicted_without_key, forget_on_probation, refault_without_key, resize_to_nothing,
-		bad_answer };
+	static void (*const misuse[])(void *) = {
+		insert_twice, touch_stranger, forget_stranger, putback_held, evicted_held,
+		evicted_without_key, forget_on_probation, refault_without_key, resize_to_nothing,
+		bad_answer,
+	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(misuse); i++) {
 		int status;

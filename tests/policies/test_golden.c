@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every policy over traces that were worked out by hand: not only how many misses, but who leaves when.
+ * Every policy over traces that were worked out by hand: not only how many misses, but who leaves
+ * when.
  *
- * A trace is a string, a character a page.  Below each access stands what became of it: '.' a hit, '+' a miss
- * while there was room, else the page that left.  Queues in the comments have their newest page first.
+ * A trace is a string, a character a page.  Below each access stands what became of it: '.' a hit,
+ * '+' a miss while there was room, else the page that left.  Queues in the comments have their
+ * newest page first.
  */
 #include "trace.h"
 #include "unit.h"
@@ -40,9 +42,12 @@ static u64 misses(const char *spec, u64 capacity, const char *accesses)
 	return spec ? trace_misses(spec, capacity, keys, n) : trace_opt(capacity, keys, n);
 }
 
-/* The reference string of Silberschatz, Galvin, Gagne, "Operating system concepts", chapter "Virtual memory". */
+/*
+ * The reference string of Silberschatz, Galvin, Gagne, "Operating system concepts", chapter
+ * "Virtual memory".
+ */
 #define TEXTBOOK "70120304230321201701"
-/* sfifo whose primary is one page is LRU: any use of another page moves it to the newest place of all. */
+/* sfifo whose primary is one page is LRU: any use of another page makes that one the newest. */
 #define LRU "sfifo:tail=100%"
 
 /* The book's figures: FIFO 15, LRU 12, OPT 9 faults with three frames. */
@@ -72,8 +77,8 @@ static void test_fifo_by_hand(void **state)
 }
 
 /*
- * 210 after 7 0 1 2 | 0: 021 | 3: 302 | 0: 032 | 4: 403 | 2: 240 | 3: 324 | 0: 032 | 3: 302 | 2: 230
- * 1: 123 | 2: 213 | 0: 021 | 1: 102 | 7: 710 | 0: 071 | 1: 107
+ *	210 after 7 0 1 2 | 0: 021 | 3: 302 | 0: 032 | 4: 403 | 2: 240 | 3: 324 | 0: 032
+ *	3: 302 | 2: 230 | 1: 123 | 2: 213 | 0: 021 | 1: 102 | 7: 710 | 0: 071 | 1: 107
  */
 static void test_sfifo_with_one_primary_page_is_lru_by_hand(void **state)
 {
@@ -123,18 +128,19 @@ static void test_sieve_by_hand(void **state)
 }
 
 /*
- * 210 means 2 was used last:  2, 1 leaves: 207 | 0: 027 | 3: 327 | 0: 027 | 4: 427 | 2: 247 | 3: 347 | 0: 047
- * 3: 347 | 2: 247 | 1: 147 | 2: 247 | 0: 047 | 1: 147 | 7: 714 | 0: 014 | 1: 104
+ *	107 after 7 0 1 | 2, 1 leaves: 207 | 0: 027 | 3: 327 | 0: 027 | 4: 427 | 2: 247
+ *	3: 347 | 0: 047 | 3: 347 | 2: 247 | 1: 147 | 2: 247 | 0: 047 | 1: 147 | 7: 714
+ *	0: 014 | 1: 104
  */
 static void test_mru_by_hand(void **state)
 {
 	run("mru", 3, TEXTBOOK, "+++1.030.23032120.7.");
 }
 
-/* As above, but the last one used is passed over: a b c; d: takes b: dca -> the newest but one each time. */
+/* As above, but the last one used is passed over: the newest but one leaves. */
 static void test_mru_that_keeps_one_by_hand(void **state)
 {
-	/* d: cba, c kept, b leaves: dca | a: adc | e: d leaves: eac | d: a leaves: dec | c: cde | a: d leaves */
+	/* d: b leaves: dca | a: adc | e: d leaves: eac | d: a leaves: dec | c: cde | a: d leaves */
 	run("mru:keep=1", 3, "abcdaedca", "+++b.da.d");
 }
 
@@ -186,8 +192,8 @@ static void test_s3fifo_by_hand(void **state)
 }
 
 /*
- * small|main, the number is the uses that its level gave a page, {ghost, newest first}; it holds a key for four
- * evictions.  Nobody hits.
+ * small|main, the number is the uses that its level gave a page, {ghost, newest first}; it holds a
+ * key for four evictions.  Nobody hits.
  *	abcd: dcba|   e: a leaves: edcb|{a}   a: b leaves; a comes back soon, level 1: edc|a1{b}
  *	b: c leaves: ed|b1a1{c}   c: e|c1b1a1{d}   d: |d1c1b1a1{e}   e: small is empty; all of main are spared
  *	once, then a leaves: |e1d0c0b0{a}   a: b leaves; a is at level 2 now: |a3e1d0c0{b}   f: c leaves: f|a3e1d0{cb}
@@ -200,8 +206,8 @@ static void test_s3fifo_learns_from_returns_by_hand(void **state)
 }
 
 /*
- * The live world by hand.  A small letter inserts that page, V asks for a victim, which stays on probation, ^a
- * rescues page a from there.  Expected are the victims.
+ * The live world by hand.  A small letter inserts that page, V asks for a victim, which stays on
+ * probation, ^a rescues page a from there.  Expected are the victims.
  */
 static void run_live(const char *spec, const char *script, const char *expected)
 {
@@ -238,7 +244,10 @@ static void test_rescued_page_by_hand(void **state)
 	run_live("2q", "abcdVV^aeVVVV", "abcdae");
 	/* T1 edc, T2 a, p = 0 */
 	run_live("arc", "abcdVV^aeVVVV", "abcdea");
-	/* abc are LIR, so d leaves, then the bottom one, a.  Two LIR are too few: a is LIR again, above c.  e, b c a */
+	/*
+	 * abc are LIR, so d leaves, then the bottom one, a.  Two LIR are too few: a is LIR again,
+	 * above c.  e, b c a
+	 */
 	run_live("lirs", "abcdVV^aeVVVV", "daebca");
 	/* small edc, main a */
 	run_live("s3fifo", "abcdVV^aeVVVV", "abcdea");
@@ -274,7 +283,10 @@ static void test_loop_larger_than_the_cache_never_hits_fifo_and_lru(void **state
 	}
 }
 
-/* Of each n - 1 accesses after the first c, c - 1 hit: the page that is missed is one later in each round. */
+/*
+ * Of each n - 1 accesses after the first c, c - 1 hit: the page that is missed is one later in each
+ * round.
+ */
 static void test_loop_with_mru_misses_n_minus_c_in_n_minus_1(void **state)
 {
 	u32 keys[4000];
@@ -297,11 +309,12 @@ static void test_loop_with_lirs_hits_its_lir_pages(void **state)
 	for (u32 c = 2; c <= 12; c++)
 		for (u32 n = c + 1; n <= 20; n++) {
 			trace_fill(TRACE_LOOP, 0, n, keys, 10 * n);
-			assert_int_equal(trace_misses("lirs", c, keys, 10 * n), 10 * n - 9 * (c - 1));
+			assert_int_equal(trace_misses("lirs", c, keys, 10 * n),
+					 10 * n - 9 * (c - 1));
 		}
 }
 
-/* Every page equally likely at any time: c/n of the accesses hit, whatever is kept; here within 1 %. */
+/* Every page equally likely at any time: c/n of the accesses hit, whatever is kept; within 1 %. */
 static void test_uniform_random_accesses_hit_the_share_that_fits(void **state)
 {
 	static u32 keys[200000];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every deterministic policy against a naive one written from its paper (naive.h): the same hit or miss at
- * each access of many traces.  And against OPT, which nothing can beat.
+ * Every deterministic policy against a naive one written from its paper (naive.h): the same hit or
+ * miss at each access of many traces.  And against OPT, which nothing can beat.
  */
 #include "naive.h"
 #include "trace.h"
@@ -22,8 +22,9 @@ static void compare(const struct naive_policy *policy, u32 capacity, const char 
 		bool expected = policy->access(&naive, keys[i]);
 
 		if ((trace_access(&trace, keys[i]) == TRACE_HIT) != expected)
-			fail_msg("%s, %s, %u frames: access %u (page %u) should be a %s", policy->spec, what, capacity,
-				 i, keys[i], expected ? "hit" : "miss");
+			fail_msg("%s, %s, %u frames: access %u (page %u) should be a %s",
+				 policy->spec, what, capacity, i, keys[i],
+				 expected ? "hit" : "miss");
 	}
 	trace_end(&trace);
 }
@@ -49,7 +50,10 @@ static void test_each_policy_hits_where_the_naive_one_hits(void **state)
 			compare_all_traces(p);
 }
 
-/* What it costs that room is made before the key is looked up: less than 1 % of the accesses, either way. */
+/*
+ * What it costs that room is made before the key is looked up: less than 1 % of the accesses,
+ * either way.
+ */
 static void test_arc_is_as_good_as_in_the_papers_order(void **state)
 {
 	const struct naive_policy *p = naive_ghost_policies;
@@ -64,7 +68,8 @@ static void test_arc_is_as_good_as_in_the_papers_order(void **state)
 		for (u32 i = 0; i < LEN; i++)
 			expected += !p->access(&naive, keys[i]);
 		got = trace_misses(p->spec, 100, keys, LEN);
-		print_message("%s: %lu misses, in the paper's order %lu\n", trace_kind_name[kind], got, expected);
+		print_message("%s: %lu misses, in the paper's order %lu\n", trace_kind_name[kind],
+			      got, expected);
 		assert_in_range(got, expected - LEN / 100, expected + LEN / 100);
 	}
 }

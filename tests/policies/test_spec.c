@@ -35,7 +35,8 @@ static void test_spec_is_taken_apart(void **state)
 static void test_spec_that_is_wrong_is_refused_with_a_reason(void **state)
 {
 	char too_long[400], too_many[100] = "x:a=1";
-	const char *const wrong[] = { "", ":", ":a=1", "x:a=1,b", "x:=1", "x:a=1,=2", "x:,a=1", too_long, too_many };
+	const char *const wrong[] = { "", ":", ":a=1", "x:a=1,b", "x:=1", "x:a=1,=2", "x:,a=1",
+				      too_long, too_many };
 
 	memset(too_long, 'a', sizeof(too_long) - 1);
 	too_long[sizeof(too_long) - 1] = '\0';
@@ -69,10 +70,11 @@ static void test_ratio_is_percent_decimal_or_fraction(void **state)
 		const char *text;
 		u64 millionths;
 	} cases[] = {
-		{ "10%", 100000 }, { "0.1", 100000 }, { "1/10", 100000 }, { "12.5%", 125000 }, { "0", 0 },
-		{ "1", 1000000 }, { "100%", 1000000 }, { "1/3", 333333 }, { "0.0000019", 1 }, { "2.5", 2500000 },
-		{ "1.", 1000000 }, { "", ~0UL }, { "%", ~0UL }, { "x", ~0UL }, { "1/0", ~0UL }, { "1/", ~0UL },
-		{ "-1", ~0UL }, { "10%%", ~0UL }, { "1 ", ~0UL }, { ".5", ~0UL }, { "1/2%", ~0UL },
+		{ "10%", 100000 }, { "0.1", 100000 }, { "1/10", 100000 }, { "12.5%", 125000 },
+		{ "0", 0 }, { "1", 1000000 }, { "100%", 1000000 }, { "1/3", 333333 },
+		{ "0.0000019", 1 }, { "2.5", 2500000 }, { "1.", 1000000 }, { "", ~0UL },
+		{ "%", ~0UL }, { "x", ~0UL }, { "1/0", ~0UL }, { "1/", ~0UL }, { "-1", ~0UL },
+		{ "10%%", ~0UL }, { "1 ", ~0UL }, { ".5", ~0UL }, { "1/2%", ~0UL },
 		{ "99999999999999999999", ~0UL }, { "11", ~0UL },
 	};
 
@@ -93,11 +95,14 @@ static void test_number_is_digits_within_its_bounds(void **state)
 	assert_int_equal(read_value(POLICY_NUMBER, "", 0, 9), ~0UL);
 	assert_int_equal(read_value(POLICY_NUMBER, "7x", 0, 9), ~0UL);
 	assert_int_equal(read_value(POLICY_NUMBER, "-1", 0, 9), ~0UL);
-	assert_int_equal(read_value(POLICY_NUMBER, "999999999999999", 0, ~0UL - 1), 999999999999999);
+	assert_int_equal(read_value(POLICY_NUMBER, "999999999999999", 0, ~0UL - 1),
+			 999999999999999);
 	assert_int_equal(read_value(POLICY_NUMBER, "9999999999999999", 0, ~0UL - 1), ~0UL);
 }
 
-/* The whole way of --policy: every parameter that a policy's help names is known, others are not. */
+/*
+ * The whole way of --policy: every parameter that a policy's help names is known, others are not.
+ */
 static void test_policies_know_the_parameters_of_their_help_and_no_others(void **state)
 {
 	for (const struct reclaim_ops *const *ops = reclaim_policies; *ops; ops++) {
@@ -127,7 +132,10 @@ static void test_policies_know_the_parameters_of_their_help_and_no_others(void *
 	assert_null(reclaim_policy_find("nonsense"));
 }
 
-/* Two lists on one table, against arrays: where each key is, how many, and in which order they are forgotten. */
+/*
+ * Two lists on one table, against arrays: where each key is, how many, and in which order they are
+ * forgotten.
+ */
 static void test_ghosts_random_stream_equals_arrays(void **state)
 {
 	enum { KEYS = 300 };

@@ -61,7 +61,8 @@ int trace_access(struct trace *t, u32 key)
 		t->nr_resident--;
 	}
 	memset(&page->node, 0, sizeof(page->node));
-	checked_ops.insert(t->checked, &page->node, policy_key(key), page->was_evicted ? RECLAIM_REFAULT : 0);
+	checked_ops.insert(t->checked, &page->node, policy_key(key),
+			   page->was_evicted ? RECLAIM_REFAULT : 0);
 	page->resident = true;
 	t->nr_resident++;
 	return result;
@@ -99,7 +100,7 @@ static u32 next_use(const u32 *keys, u32 nr, u32 i)
 
 u64 trace_opt(u64 capacity, const u32 *keys, u32 nr)
 {
-	u32 in[TRACE_MAX_KEYS], until[TRACE_MAX_KEYS]; /* the resident keys, and the next use of each */
+	u32 in[TRACE_MAX_KEYS], until[TRACE_MAX_KEYS]; /* resident keys, their next uses */
 	u64 nr_in = 0, misses = 0;
 
 	for (u32 i = 0; i < nr; i++) {
@@ -124,7 +125,7 @@ u64 trace_opt(u64 capacity, const u32 *keys, u32 nr)
 	return misses;
 }
 
-const char *const trace_kind_name[NR_TRACE_KINDS] = { "uniform", "zipf", "loop", "scans", "phases" };
+const char *const trace_kind_name[] = { "uniform", "zipf", "loop", "scans", "phases" };
 
 static u64 random_u64(u64 *seed)
 {
@@ -144,8 +145,8 @@ static u32 random_zipf(u64 *seed, u32 nr_keys)
 }
 
 /*
- * uniform, zipf: independent.  loop: 0, 1, … round and round.  scans: zipf, but now and then a run of keys in
- * order.  phases: zipf over a quarter of the keys, another quarter every so often.
+ * uniform, zipf: independent.  loop: 0, 1, … round and round.  scans: zipf, but now and then a run
+ * of keys in order.  phases: zipf over a quarter of the keys, another quarter every so often.
  */
 void trace_fill(enum trace_kind kind, u64 seed, u32 nr_keys, u32 *keys, u32 nr)
 {
@@ -173,7 +174,8 @@ void trace_fill(enum trace_kind kind, u64 seed, u32 nr_keys, u32 *keys, u32 nr)
 			}
 			break;
 		case TRACE_PHASES:
-			keys[i] = (i / (8 * nr_keys) * (nr_keys / 4) + random_zipf(&seed, nr_keys / 4 + 1)) % nr_keys;
+			keys[i] = i / (8 * nr_keys) * (nr_keys / 4);
+			keys[i] = (keys[i] + random_zipf(&seed, nr_keys / 4 + 1)) % nr_keys;
 			break;
 		case NR_TRACE_KINDS:
 			BUG("no kind of trace");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trace.h - run a policy over a sequence of keys, as a cache simulator does: every hit is a touch, and a
- * victim is gone at once.
+ * trace.h - run a policy over a sequence of keys, as a cache simulator does: every hit is a touch,
+ * and a victim is gone at once.
  *
  * Who calls it: the tests of this folder.  All calls go through the checker of policy/checked.h.
  */
@@ -42,7 +42,9 @@ u64 trace_misses(const char *spec, u64 capacity, const u32 *keys, u32 nr);
 u64 trace_opt(u64 capacity, const u32 *keys, u32 nr);
 
 /* Keys of a random trace.  `kind`: see trace.c; all are deterministic in seed. */
-enum trace_kind { TRACE_UNIFORM, TRACE_ZIPF, TRACE_LOOP, TRACE_SCANS, TRACE_PHASES, NR_TRACE_KINDS };
+enum trace_kind {
+	TRACE_UNIFORM, TRACE_ZIPF, TRACE_LOOP, TRACE_SCANS, TRACE_PHASES, NR_TRACE_KINDS
+};
 extern const char *const trace_kind_name[NR_TRACE_KINDS];
 void trace_fill(enum trace_kind kind, u64 seed, u32 nr_keys, u32 *keys, u32 nr);
 
