@@ -1,10 +1,10 @@
-/* SPDX-License-Identifier: MIT *
- * The exact counts that libCacheSim's tests hold for a trace of CloudPhysics cannot stand here: they are of
- * caches measured in bytes, for objects of many sizes.
- */
+/* SPDX-License-Identifier: MIT */
 /*
  * Every deterministic policy against a naive one written from its paper (naive.h): the same hit or
  * miss at each access of many traces.  And against OPT, which nothing can beat.
+ *
+ * The exact counts that libCacheSim's tests hold for a trace of CloudPhysics cannot stand here:
+ * they are of caches measured in bytes, for objects of many sizes.
  */
 #include "naive.h"
 #include "trace.h"
