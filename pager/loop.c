@@ -303,6 +303,7 @@ static int make_world(struct sup *sup)
 		.max_map_count = read_sysctl("/proc/sys/vm/max_map_count", 65530),
 		.stack_guard_gap = STACK_GUARD_GAP,
 		.prefetch_max_pages = sup->opt->fault_around_pages,
+		.cow_around = sup->opt->cow == COW_AROUND ? sup->opt->cow_around : 1,
 		.layout = sup->opt->layout,
 		.overcommit = sup->opt->overcommit,
 		.commit_limit = commit_limit(sup->opt) >> PAGE_SHIFT,

@@ -226,3 +226,14 @@ void faults_retry(struct space *space)
 		free(f);
 	}
 }
+
+void faults_serve(void *arg)
+{
+	struct space *space = arg;
+
+	on_uffd(space);
+	if (!list_empty(&space->parked)) {
+		reclaim_pump(space->sup);
+		faults_retry(space);
+	}
+}

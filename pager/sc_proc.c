@@ -118,6 +118,7 @@ static void fork_commit(struct space *space, struct task *t, int uffd)
 	reclaim_mm_created(t->call.child_space);
 	t->call.child_space->lock_future = false; /* MCL_FUTURE is not inherited */
 	t->call.child_space->may_lag = space->may_lag;
+	t->call.child_space->forked_from = space->id;
 }
 
 void sc_fork_event(struct space *space, int uffd)
@@ -251,7 +252,8 @@ void sc_first_run(struct task *t)
 
 	t->state = TASK_RUNNING;
 	/* A fork's child has an address space of its own. */
-	if (t->space && t->space->pid == t->tid && stager_create(t, &death)) {
+	if (t->space && t->space->pid == t->tid &&
+	    (stager_create(t, &death) || cow_separate(t, &death))) {
 		on_stop(t->space->sup, death);
 		return;
 	}

@@ -201,17 +201,6 @@ static void make_stub(struct birth *b)
 		b->err = -errno;
 }
 
-static void serve_faults(void *arg)
-{
-	struct space *space = arg;
-
-	on_uffd(space);
-	if (!list_empty(&space->parked)) {
-		reclaim_pump(space->sup);
-		faults_retry(space);
-	}
-}
-
 static struct stager *stager_alloc(struct space *space)
 {
 	struct stager *st = calloc(1, sizeof(*st));
@@ -302,7 +291,7 @@ int stager_create(struct task *t, struct tracee_stop *death)
 		stager_free(b.st);
 		return 0; /* dying: its end is reported by the next wait */
 	}
-	b.r.idle = serve_faults;
+	b.r.idle = faults_serve;
 	b.r.idle_arg = space;
 	mm_reclaim(sup->world)->emergency++;
 	give_fd(&b, 0, b.st->stub.memfd);

@@ -78,7 +78,7 @@ static json_t *json_summary(const struct stats *s, const struct mm_world_stats *
 		json_array_append_new(command, str ? str : json_string("(not UTF-8)"));
 	}
 	return json_pack(
-		"{ss so so so s{so so so so} so s{so so so so so} so so so so so so so}",
+		"{ss so so so s{so so so so} so s{so so so so so so} so so so so so so so}",
 		"version", UPAGER_VERSION, "command", command,
 		"exit", json_exit(s->root_status), "wall_ns", json_u64(now_ns() - s->start_ns),
 		"faults", "missing", json_u64(s->missing), "wp", json_u64(s->wp),
@@ -87,6 +87,7 @@ static json_t *json_summary(const struct stats *s, const struct mm_world_stats *
 		"pages", "resident", json_u64(p->resident), "resident_max",
 		json_u64(p->resident_max), "zero", json_u64(p->zero_total),
 		"committed", json_u64(p->committed), "committed_max", json_u64(p->committed_max),
+		"separated", json_u64(s->separated),
 		"processes", json_u64(s->processes), "execs", json_u64(s->execs),
 		"forks", json_u64(s->forks), "traps", json_calls(s->traps),
 		"refused", json_calls(s->refused),
@@ -147,6 +148,8 @@ static void write_text(FILE *f, const struct stats *s, const struct mm_world_sta
 	write_handlers(f, s);
 	fprintf(f, "  %lu pages resident at most (%lu KiB); %lu times the zero page\n",
 		p->resident_max, p->resident_max * (PAGE_SIZE / 1024), p->zero_total);
+	if (s->separated)
+		fprintf(f, "  %lu pages copied at forks\n", s->separated);
 	fprintf(f, "  %lu processes, %lu forks that copied memory, %lu execs\n", s->processes,
 		s->forks, s->execs);
 	write_calls(f, "  trapped calls: ", s->traps);

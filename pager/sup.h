@@ -64,6 +64,7 @@ struct space {
 	u32 verify_in;            /* events until the next mm_verify() */
 	u32 calls_audited;        /* for sampling the audit of very large spaces */
 	bool may_lag;             /* audit_frames.c, R15 */
+	u32 forked_from;          /* id of the parent's space, until the child first runs; 0: no fork's */
 	u64 vdso_site;            /* address of a syscall instruction; 0: none known */
 	struct range args;        /* arguments and environment */
 	char name[16];            /* of its program, as /proc/PID/comm has it */
@@ -243,6 +244,15 @@ int must_check space_write(struct task *t, u64 addr, const void *src, size_t len
 void on_uffd(struct space *space);
 /* Try the parked faults again, from the top. */
 void faults_retry(struct space *space);
+/* One turn of both, and of what parked faults wait for; `space` is for remote.idle to pass. */
+void faults_serve(void *space);
+
+/* ---- cow.c ---- */
+/*
+ * --cow eager: the child of a fork, stopped before its first instruction, gets memory of its own.
+ * Return: 0; -ESRCH: it died meanwhile, and *death says how.
+ */
+int must_check cow_separate(struct task *t, struct tracee_stop *death);
 
 /* ---- on_exit.c ---- */
 /* `t` is at PTRACE_EVENT_EXIT: make the pages ready that the kernel will write, then let it die. */

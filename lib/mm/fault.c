@@ -11,6 +11,7 @@
  * the ptes, which cannot fail.  A refusal of the machine leaves the model as it was.
  * Linux counterpart: mm/memory.c (handle_mm_fault and below), mm/vma.c (expand_downwards).
  */
+#include "mm/cow.h"
 #include "mm/mm.h"
 #include "mm/plan.h"
 
@@ -151,7 +152,7 @@ static enum fault_result do_anonymous_zero(struct vm_area_struct *vma, struct vm
 	return window_done(mm, vmf, addr, done, err);
 }
 
-static void map_new_frame(struct vm_area_struct *vma, u64 addr, struct pte_ref ref)
+void map_new_frame(struct vm_area_struct *vma, u64 addr, struct pte_ref ref)
 {
 	struct mm_struct *mm = vma->vm_mm;
 	struct frame *frame = frame_alloc(mm->world, 0);
@@ -230,6 +231,23 @@ static enum fault_result do_dropped_page(struct vm_area_struct *vma, struct vm_f
 }
 
 /*
+ * Lift the protection of the page at addr and of the neighbours that the COW policy names; *run: of which.  The
+ * machine may have two mappings where the model has one: then the page alone.
+ */
+static int lift_protection(struct vm_area_struct *vma, u64 addr, struct pte_ref ref, struct range *run)
+{
+	const struct hw_ops *hw = hw_of(vma->vm_mm);
+	int err;
+
+	*run = cow_reuse_run(vma, addr, ref);
+	err = hw->protect(vma->vm_mm, *run, 0);
+	if (err != -ENOENT || range_len(*run) == PAGE_SIZE)
+		return err;
+	*run = range_of(addr, PAGE_SIZE);
+	return hw->protect(vma->vm_mm, *run, 0);
+}
+
+/*
  * A write to a write-protected page.  Lifting our protection lets the write go on; where the kernel's own
  * pte is read-only too (the zero page, a page shared after fork), the kernel then makes the copy.
  *
@@ -243,6 +261,7 @@ static enum fault_result do_wp_page(struct vm_area_struct *vma, struct vm_fault 
 	struct mm_struct *mm = vma->vm_mm;
 	struct frame *old = NULL;
 	pte_t pte = pte_get(ref);
+	struct range run;
 	bool reuse;
 	int err;
 
@@ -255,10 +274,11 @@ static enum fault_result do_wp_page(struct vm_area_struct *vma, struct vm_fault 
 		return FAULT_PARKED;
 	if (!reuse && (anon_vma_prepare(vma) || frame_reserve(mm->world, 0, 1)))
 		return FAULT_OOM;
-	err = hw_of(mm)->protect(mm, range_of(addr, PAGE_SIZE), 0);
+	err = lift_protection(vma, addr, ref, &run);
 	if (err)
 		return hw_refused(mm, addr, err);
-	vmf->nr_mapped = 1;
+	cow_reuse_neighbours(vma, run, addr, ref);
+	vmf->nr_mapped = (u32)(range_len(run) >> PAGE_SHIFT);
 	if (reuse) {
 		page_move_anon_rmap(old, vma);
 		pte_set(mm, ref, pte_clear_wp(pte));

@@ -125,6 +125,11 @@ void mark_lazyfree(struct mm_struct *mm, struct range r);
 /* A fault of a page that is out; the pte is a swap pte.  Source: do_swap_page. */
 enum fault_result do_swap_page(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr,
 			       struct pte_ref ref);
+/*
+ * fault.c: the pte at addr, whatever it was, names a new frame of the vma's own.
+ * Pre: anon_vma_prepare() and frame_reserve() said so.
+ */
+void map_new_frame(struct vm_area_struct *vma, u64 addr, struct pte_ref ref);
 /* fault.c: the machine refused, and nothing was done. */
 enum fault_result hw_refused(struct mm_struct *mm, u64 addr, int err);
 

@@ -48,6 +48,7 @@ struct mm_config {
 	u64 max_map_count;        /* sysctl vm.max_map_count */
 	u64 stack_guard_gap;      /* bytes; Linux's default is 256 pages */
 	u32 prefetch_max_pages;   /* fault-around window for sequential first touches; 0 or 1: off */
+	u32 cow_around;           /* pages that one write after a fork makes writable; 0 or 1: that one */
 	enum mm_layout_mode layout;
 	enum overcommit_mode overcommit;
 	u64 commit_limit;         /* pages: of one call (GUESS), of all (NEVER) */
@@ -238,6 +239,24 @@ struct vm_fault {
  * (the kernel already did).  Permissions are not asked: the kernel did before it raised the fault.
  */
 enum fault_result mm_handle_fault(struct mm_struct *mm, struct vm_fault *vmf);
+
+/* ---- COW at the fork ---- */
+
+/*
+ * The next pages at or after addr that mm shares with another mm since a fork and could have for itself: at most
+ * one table of ptes, of one vma.  Leaves half of the budget's room to faults.
+ * Return: empty when there are none any more, or no room.
+ */
+struct range mm_cow_next_shared(struct mm_struct *mm, u64 addr);
+/*
+ * Give mm a frame of its own for each page of `run`, as if each were written to; the machine's protection is
+ * lifted.  The caller then has the machine copy them; those that it does not it copies at the first write.
+ * Pre: `run` is what mm_cow_next_shared() said.
+ * Return: 0; -ENOMEM, or the machine's refusal (hw.h): then nothing has changed.
+ */
+int must_check mm_cow_separate(struct mm_struct *mm, struct range run);
+/* Lift the protection of all pages that mm maps alone: the next write of each is no fault for us. */
+void mm_cow_reuse(struct mm_struct *mm);
 
 /* ---- calls: plan -> kernel -> commit | abort ---- */
 

@@ -29,6 +29,7 @@ typedef struct {
 #define _PTE_WP       (1UL << 2) /* the machine holds it write-protected for us */
 #define _PTE_SWAP     (1UL << 4) /* its bytes are in a swap slot */
 #define _PTE_LAZYFREE (1UL << 3) /* MADV_FREE: the kernel may have dropped it; only with PRESENT */
+#define _PTE_UNWRITTEN (1UL << 5) /* its protection was lifted ahead of a write (cow.c) */
 #define PTE_PFN_SHIFT 12
 
 static inline bool pte_none(pte_t pte)
@@ -91,9 +92,21 @@ static inline pte_t pte_mkwp(pte_t pte)
 	return (pte_t){ pte.val | _PTE_WP };
 }
 
+/* The protection is lifted for a write that is to come now. */
 static inline pte_t pte_clear_wp(pte_t pte)
 {
-	return (pte_t){ pte.val & ~_PTE_WP };
+	return (pte_t){ pte.val & ~(_PTE_WP | _PTE_UNWRITTEN) };
+}
+
+/* The protection is lifted, and perhaps nobody will write. */
+static inline pte_t pte_mkunwritten(pte_t pte)
+{
+	return (pte_t){ (pte.val & ~_PTE_WP) | _PTE_UNWRITTEN };
+}
+
+static inline bool pte_unwritten(pte_t pte)
+{
+	return pte.val & _PTE_UNWRITTEN;
 }
 
 static inline pte_t pte_mklazyfree(pte_t pte)

@@ -202,9 +202,12 @@ static bool is_movable(u64 vm_flags)
 
 static enum evict_how how_to(const struct victim *v, bool can_move)
 {
+	pte_t pte;
+
 	if (!can_move || v->nr_maps != 1 || !is_movable(v->vm_flags))
 		return EVICT_ZAP;
-	return pte_wp(pte_lookup(v->mm, v->addr)) ? EVICT_UNSHARE : EVICT_MOVE;
+	pte = pte_lookup(v->mm, v->addr);
+	return pte_wp(pte) || pte_unwritten(pte) ? EVICT_UNSHARE : EVICT_MOVE;
 }
 
 /* A slot for it: its own, unless somebody else still needs what is in there. */
