@@ -155,12 +155,18 @@ static bool advice_zaps(const struct vma_change *c)
 		c->arg == MADV_GUARD_INSTALL_);
 }
 
+/* MADV_FREE drops what is out, and marks what is here. */
+static bool advice_frees(const struct vma_change *c)
+{
+	return c->kind == CHANGE_ADVICE && c->arg == MADV_FREE;
+}
+
 static void change_pages(struct mm_struct *mm, const struct vma_change *c, struct range r,
 			 struct mm_reserve *res)
 {
 	if (advice_zaps(c))
 		zap_page_range(mm, r, res);
-	else if (c->kind == CHANGE_ADVICE && c->arg == MADV_FREE)
+	else if (advice_frees(c))
 		mark_lazyfree(mm, r);
 	else if (c->kind == CHANGE_LOCK && !(c->arg & VM_LOCKED))
 		munlock_range(mm, r);
@@ -259,7 +265,7 @@ static int plan_change(struct mm_struct *mm, struct range r, struct vma_change c
 	plan->change.change = c;
 	plan->expect = change_range(mm, r, &c, NULL, false);
 	plan->charge = change_charge(mm, r, &c);
-	if (advice_zaps(&c))
+	if (advice_zaps(&c) || advice_frees(&c))
 		plan->zaps = r;
 	*out = plan;
 	return 0;
