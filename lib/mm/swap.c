@@ -125,7 +125,19 @@ void swap_cache_del(struct mm_world *world, struct frame *frame)
 	swap_free(world, entry);
 }
 
-void swap_verify(const struct mm_world *world)
+static void verify_slot(const struct mm_world *world, u32 i, u32 names, bool all)
+{
+	const struct swap_slot *s = &world->swap.slot[i];
+	bool cached = s->count && s->pfn != PFN_NONE;
+
+	if (cached && pfn_to_frame(world, s->pfn)->slot != i)
+		BUG("I10: slot %u is cached by frame %u, which does not know it", i, s->pfn);
+	if (names + cached > s->count || (all && names + cached != s->count))
+		BUG("I10: slot %u has count %u; %u swap ptes%s name it", i, s->count, names,
+		    cached ? " and a frame" : "");
+}
+
+void swap_verify(const struct mm_world *world, const u32 *names, bool all)
 {
 	const struct swap_info *si = &world->swap;
 	u32 nr_free = 0, nr_used = 0;
@@ -135,11 +147,8 @@ void swap_verify(const struct mm_world *world)
 			BUG("I10: slot %u on the free list", i);
 	}
 	for (u32 i = 1; i < si->nr_slots; i++) {
-		const struct swap_slot *s = &si->slot[i];
-
-		nr_used += !!s->count;
-		if (s->count && s->pfn != PFN_NONE && pfn_to_frame(world, s->pfn)->slot != i)
-			BUG("I10: slot %u is cached by frame %u, which does not know it", i, s->pfn);
+		verify_slot(world, i, names[i], all);
+		nr_used += !!si->slot[i].count;
 	}
 	if (nr_used != si->nr_used || (si->nr_slots && nr_used + nr_free + 1 != si->nr_slots))
 		BUG("I10: %u slots are used, counted %u", nr_used, si->nr_used);

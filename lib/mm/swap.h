@@ -60,7 +60,10 @@ void swap_cache_add(struct mm_world *world, struct frame *frame, swp_entry_t ent
 /* The frame names no slot any more (if it did); its count goes. */
 void swap_cache_del(struct mm_world *world, struct frame *frame);
 struct swap_slot *swap_slot(const struct mm_world *world, swp_entry_t entry);
-/* The free list and the counts' sums.  BUG()s. */
-void swap_verify(const struct mm_world *world);
+/*
+ * The free list, and each count against `names`, the swap ptes found that name the slot; `all`: in all address
+ * spaces, not only in some.  BUG()s.
+ */
+void swap_verify(const struct mm_world *world, const u32 *names, bool all);
 
 #endif /* UPAGER_MM_SWAP_H */

@@ -6,6 +6,7 @@
  * that fails.  Linux counterpart: validate_mm, CONFIG_DEBUG_VM.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "mm/mm.h"
 
@@ -113,7 +114,8 @@ static void recount_vma(struct recount *c, const struct vm_area_struct *vma)
 		c->data_vm += pages;
 }
 
-static void verify_ptes(const struct mm_struct *mm, struct recount *c)
+/* `names`: how many swap ptes name each slot, to be added to; NULL: not wanted. */
+static void verify_ptes(const struct mm_struct *mm, struct recount *c, u32 *names)
 {
 	struct range r = { 0, TASK_SIZE };
 	pte_t pte;
@@ -128,6 +130,8 @@ static void verify_ptes(const struct mm_struct *mm, struct recount *c)
 		c->rss += pte_present(pte);
 		c->zero += pte_zero(pte);
 		c->swap += pte_swap(pte);
+		if (names && pte_swap(pte))
+			names[pte_to_swp_entry(pte).val]++;
 		r.start += PAGE_SIZE;
 	}
 }
@@ -139,7 +143,7 @@ static void verify_ptes(const struct mm_struct *mm, struct recount *c)
 			    (u64)(mine), (u64)c.name);                                     \
 	} while (0)
 
-void mm_verify(const struct mm_struct *mm)
+static void verify_mm(const struct mm_struct *mm, u32 *names)
 {
 	const struct vm_area_struct *vma, *prev = NULL;
 	struct recount c = { 0 };
@@ -152,7 +156,7 @@ void mm_verify(const struct mm_struct *mm)
 		recount_vma(&c, vma);
 	}
 	vma_tree_verify(mm);
-	verify_ptes(mm, &c);
+	verify_ptes(mm, &c, names);
 	SAME(map_count, mm->map_count);
 	SAME(total_vm, mm->total_vm);
 	SAME(data_vm, mm->data_vm);
@@ -169,14 +173,75 @@ void mm_verify(const struct mm_struct *mm)
 		BUG("I2: mm_users %u, mm_count %u", mm->mm_users, mm->mm_count);
 }
 
+void mm_verify(const struct mm_struct *mm)
+{
+	verify_mm(mm, NULL);
+}
+
+/* ---- frames as reclaim sees them, and slots ---- */
+
+/* The policy has exactly the frames that may be chosen, and hears of those that it named. */
+static void verify_listed(const struct frame *f, bool has_policy)
+{
+	bool listed = f->flags & FRAME_LISTED;
+
+	if (listed != (has_policy && f->state == FRAME_RESIDENT))
+		BUG("I11: frame %u in state %u is %slisted", f->pfn, f->state, listed ? "" : "not ");
+	if (f->flags & FRAME_PROBATION && f->state != FRAME_BUSY && f->state != FRAME_STAGED)
+		BUG("I11: frame %u in state %u is on probation", f->pfn, f->state);
+}
+
+static void verify_staged(const struct frame *f)
+{
+	if (f->mapcount || f->refcount != 1)
+		BUG("I11: frame %u in staging: refcount %u, mapcount %u", f->pfn, f->refcount,
+		    f->mapcount);
+}
+
+/* A mapped frame may differ from its slot: a swap pte that named it would bring old bytes back. */
+static void verify_cache(const struct mm_world *world, const struct frame *f, const u32 *names)
+{
+	if (!f->slot)
+		return;
+	if (swap_slot(world, (swp_entry_t){ f->slot })->pfn != f->pfn)
+		BUG("I10: frame %u names slot %u, which does not know it", f->pfn, f->slot);
+	if (f->mapcount && names[f->slot])
+		BUG("I12: frame %u is mapped, and swap ptes name its slot %u", f->pfn, f->slot);
+}
+
+static void verify_frames(const struct mm_world *world, const u32 *names)
+{
+	const struct frame_table *t = &world->frames;
+	u64 nr_listed = 0;
+
+	for (u32 i = 0; i < t->nr_sections; i++) {
+		for (u32 k = 0; t->section[i] && k < FRAMES_PER_SECTION; k++) {
+			const struct frame *f = &t->section[i]->frame[k];
+
+			if (f->state == FRAME_FREE)
+				continue;
+			verify_listed(f, world->reclaim.ops);
+			if (f->state == FRAME_STAGED)
+				verify_staged(f);
+			verify_cache(world, f, names);
+			nr_listed += !!(f->flags & FRAME_LISTED);
+		}
+	}
+	if (nr_listed != world->reclaim.nr_listed)
+		BUG("I11: %" PRIu64 " frames are listed, counted %" PRIu64, nr_listed,
+		    world->reclaim.nr_listed);
+}
+
 void mm_world_verify(const struct mm_world *world)
 {
+	u32 *names = calloc(world->swap.nr_slots + 1, sizeof(*names));
 	const struct mm_struct *mm;
 	u32 nr_mms = 0;
 	u64 zero = 0, committed = 0;
 
+	BUG_ON(!names);
 	list_for_each_entry(mm, &world->init_mm.mmlist, mmlist) {
-		mm_verify(mm);
+		verify_mm(mm, names);
 		nr_mms++;
 		zero += mm->nr_zero_ptes;
 		committed += mm->committed_vm;
@@ -189,5 +254,7 @@ void mm_world_verify(const struct mm_world *world)
 		BUG("I2: vm_committed_as is %" PRIu64 ", recounted %" PRIu64,
 		    world->vm_committed_as, committed);
 	frame_table_verify(world);
-	swap_verify(world);
+	verify_frames(world, names);
+	swap_verify(world, names, nr_mms == world->nr_mms);
+	free(names);
 }
