@@ -17,18 +17,42 @@ struct fake_hw {
 	/* The next map_* or protect answers `refuse` after `refuse_after` pages; 0: never. */
 	int refuse;
 	u64 refuse_after;
+	/* Staging.  What unstage() and peek() answer; the page that peek() gives is full of `peeked`. */
+	u64 nr_unstage, nr_unstage_drop, nr_peek;
+	int unstage, peek;
+	u8 peeked;
+	u32 last_pfn;
+	void *last_stage;
+	u32 last_index;
+	u8 last_byte; /* the first of the last page that was copied; 0 for zeroes */
+};
+
+/* The slots' bytes: it has the same page for all, full of `byte`. */
+struct fake_backing {
+	u64 nr_read, nr_read_now, nr_drop;
+	u32 last_slot;
+	int read;     /* what read() answers */
+	int read_now; /* and read_now(), from the `after`th call on */
+	u64 after;
+	u8 byte;
+	bool tight;
 };
 
 extern struct fake_hw fake_hw;
 extern const struct hw_ops fake_hw_ops;
+extern struct fake_backing fake_backing;
+extern const struct backing_ops fake_backing_ops;
 
-/* A world with 16-page fault-around off, max_map_count 65530, Linux's guard gap; fake_hw zeroed. */
+/* A world with 16-page fault-around off, max_map_count 65530, Linux's guard gap; the fakes zeroed. */
 struct mm_world *fake_world(void);
 struct mm_world *fake_world_with(u32 prefetch_max_pages);
 
 /* One address space in a world of its own, and the end of both. */
 struct mm_struct *fake_mm(void);
 void fake_mm_destroy(struct mm_struct *mm);
+
+/* `pages` of budget, and a new policy of that name for them, in the checker of policy/checked.h. */
+void fake_budget(struct mm_world *world, u64 pages, const char *policy);
 
 /* Short hands that must succeed: private anonymous memory at addr (MAP_FIXED). */
 void do_mmap(struct mm_struct *mm, u64 addr, u64 pages, int prot);
