@@ -17,6 +17,10 @@
 
 #define TICK_NS 100000000ULL
 
+/* After so many victims in a row that cannot leave we take others, so many before it is asked again. */
+#define REFUSED_MAX 256
+#define TAKE_MAX    64
+
 /* Whose call is being made: upager_host's functions have no other way to know. */
 static struct plugin *running;
 struct plugin *plugin_prefetching;
@@ -386,12 +390,44 @@ static u32 ask_victim(struct plugin *p)
 	return 0;
 }
 
+static void tell_forget(struct plugin *p, u32 i, int out)
+{
+	plugin_enter(p, "forget");
+	p->ops.forget(p->self, handle_of(p, i), out);
+	plugin_leave(p);
+}
+
+/*
+ * It offers pages that cannot leave, again and again (those of one process, say, that waits for the very room
+ * that we look for).  The run must not stand still, so we take the page that it has held longest, and behave
+ * towards it as if the program had freed that.
+ */
+static u32 take_other(struct plugin *p)
+{
+	u32 i = p->slot[0].next;
+	struct reclaim_node *node = p->slot[i].node;
+
+	tell_forget(p, i, 0);
+	slot_unhold(p, i, SLOT_OUT);
+	slot_free(p, i);
+	i = slot_alloc(p, node); /* has room: one was just freed */
+	slot_unhold(p, i, SLOT_TAKEN);
+	if (++p->nr_refused == REFUSED_MAX + TAKE_MAX)
+		p->nr_refused = 0;
+	return i;
+}
+
 static struct reclaim_node *plugin_victim(void *policy)
 {
 	struct plugin *p = policy;
 	u32 i = 0;
 
 	tick(p);
+	if (!p->failed && p->nr_held && p->nr_refused >= REFUSED_MAX) {
+		i = take_other(p);
+		plugin_settle(p);
+		return p->slot[i].node;
+	}
 	if (!p->failed)
 		i = ask_victim(p);
 	if (i) {
@@ -417,11 +453,14 @@ static void plugin_putback(void *policy, struct reclaim_node *node, enum reclaim
 		p->fallback_ops->insert(p->fallback, node, 0, 0);
 		return;
 	}
-	if (!i) { /* it was out when the plug-in began */
+	if (!i || p->slot[i].state == SLOT_TAKEN) { /* it was out when the plug-in began, or without its doing */
+		if (i)
+			slot_free(p, i);
 		plugin_insert(p, node, 0, 0);
 		return;
 	}
 	BUG_ON(p->slot[i].state != SLOT_OUT);
+	p->nr_refused = why == RECLAIM_REFUSED ? p->nr_refused + 1 : 0;
 	slot_hold(p, i);
 	if (why == RECLAIM_TOUCHED)
 		p->slot[i].used_ns = p->host->now_ns();
@@ -440,21 +479,15 @@ static void plugin_evicted(void *policy, struct reclaim_node *node, u64 key)
 			p->fallback_ops->evicted(p->fallback, node, key);
 		return;
 	}
-	BUG_ON(p->slot[i].state != SLOT_OUT);
-	if (!p->failed) {
+	BUG_ON(p->slot[i].state == SLOT_HELD);
+	if (!p->failed && p->slot[i].state == SLOT_OUT) {
+		p->nr_refused = 0;
 		plugin_enter(p, "evicted");
 		p->ops.evicted(p->self, handle_of(p, i), key);
 		plugin_leave(p);
 	}
 	slot_free(p, i);
 	plugin_settle(p);
-}
-
-static void tell_forget(struct plugin *p, u32 i, int out)
-{
-	plugin_enter(p, "forget");
-	p->ops.forget(p->self, handle_of(p, i), out);
-	plugin_leave(p);
 }
 
 static void plugin_forget(void *policy, struct reclaim_node *node)
@@ -481,9 +514,11 @@ static void plugin_dropped(void *policy, struct reclaim_node *node)
 
 	if (!i)
 		return; /* of another policy's time */
-	BUG_ON(p->slot[i].state != SLOT_OUT);
-	if (!p->failed)
+	BUG_ON(p->slot[i].state == SLOT_HELD);
+	if (!p->failed && p->slot[i].state == SLOT_OUT) {
+		p->nr_refused = 0;
 		tell_forget(p, i, 1);
+	}
 	slot_free(p, i);
 	plugin_settle(p);
 }

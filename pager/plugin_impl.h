@@ -29,6 +29,7 @@ enum slot_state {
 	SLOT_FREE,
 	SLOT_HELD, /* the plug-in holds it: on the list of slot[0] */
 	SLOT_OUT,  /* victim() named it; not settled yet */
+	SLOT_TAKEN, /* out, but not by its choice: it was told to forget the page (plugin.c, take_other) */
 };
 struct slot {
 	struct reclaim_node *node;
@@ -55,6 +56,7 @@ struct plugin {
 	struct slot *slot;
 	u32 nr_slots, free;
 	u64 nr_held;
+	u32 nr_refused;           /* victims in a row that could not leave, and then those taken (plugin.c) */
 	u64 next_tick_ns;
 	const struct reclaim_ops *fallback_ops;
 	void *fallback;           /* ready from the start, so that falling back cannot fail */

@@ -26,6 +26,7 @@ struct process {
 	struct process *next;
 	uint32_t mm;
 	uint64_t nr;       /* pages in `held` */
+	uint64_t refused;  /* of those, offered in vain since one of it has left */
 	struct entry held; /* the first in is held.next */
 	struct entry out;
 };
@@ -175,6 +176,12 @@ static void fair_insert(void *self, upager_page *page, uint64_t key, unsigned fl
 	hold(e);
 }
 
+/* A process whose pages cannot leave now (it is in a fork, say) must not hide the others. */
+static uint64_t weight(const struct process *p)
+{
+	return p->nr ? 1 + (p->refused < p->nr ? p->nr - p->refused : 0) : 0;
+}
+
 static upager_page *fair_victim(void *self)
 {
 	struct fair *f = self;
@@ -182,7 +189,7 @@ static upager_page *fair_victim(void *self)
 	struct entry *e;
 
 	for (struct process *p = most; p; p = p->next)
-		if (p->nr > most->nr)
+		if (weight(p) > weight(most))
 			most = p;
 	if (!most || !most->nr)
 		return NULL;
@@ -202,6 +209,7 @@ static void fair_putback(void *self, upager_page *page, int why)
 
 	ring_take(e);
 	e->turns = why == UPAGER_TOUCHED;
+	e->process->refused += why == UPAGER_REFUSED;
 	hold(e);
 }
 
@@ -209,6 +217,7 @@ static void fair_evicted(void *self, upager_page *page, uint64_t key)
 {
 	struct entry *e = entry_of(self, page);
 
+	e->process->refused = 0;
 	ring_take(e);
 	free(e);
 }

@@ -88,7 +88,11 @@ struct upager_host {
 
 /* putback(): why */
 #define UPAGER_TOUCHED 0 /* the program reached for it */
-#define UPAGER_REFUSED 1 /* it cannot leave now (pinned, busy): not a use; do not offer it at once again */
+/*
+ * It cannot leave now (pinned, busy): not a use.  Offer others before it: after 256 such answers in a row upager
+ * takes some of its own choice, and says forget(page, 0) of each.
+ */
+#define UPAGER_REFUSED 1
 
 /* A fault on a page that was swapped out.  Addresses in bytes. */
 struct upager_fault {

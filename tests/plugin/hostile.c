@@ -117,6 +117,11 @@ static upager_page *victim(void *self)
 		(void)h->host->address(h->dead);
 	if (is(h, "set-dead") && h->dead)
 		h->host->set(h->dead, 1);
+	while (is(h, "stubborn") && h->nr) { /* last in, first out */
+		page = h->page[(h->first + --h->nr) % ROOM];
+		if (page)
+			return page;
+	}
 	do {
 		if (!h->nr)
 			return NULL;

@@ -482,6 +482,68 @@ static void test_fall_back_with_pages_out_each_end_of_them_is_taken(void **state
 	capture_end();
 }
 
+/*
+ * Ten pages, of which it offers the last again and again; only the others can leave.  After 256 times they are
+ * taken, without being asked for.
+ */
+static void test_victim_only_one_that_cannot_leave_the_others_are_taken(void **state)
+{
+	int i, refused = 0, left = 0;
+
+	capture_begin();
+	open_policy("hostile.so:stubborn");
+	for (i = 0; i < 10; i++)
+		insert(i);
+	while (left < 9 && refused < 300) {
+		i = victim();
+		if (i == 9) {
+			ops->putback(policy, &node[9], RECLAIM_REFUSED);
+			held[9] = true;
+			refused++;
+		} else if (left++ & 1) {
+			ops->evicted(policy, &node[i], 1000);
+		} else {
+			ops->dropped(policy, &node[i]);
+		}
+	}
+	capture_end();
+	assert_string_equal(captured, "");
+	assert_int_equal(left, 9);
+	assert_int_equal(refused, 256);
+	assert_int_equal(drain(), 1); /* and it knows that the others are gone */
+	ops->fini(policy);
+}
+
+static void test_victim_taken_without_its_choice_comes_back(void **state)
+{
+	int i;
+
+	open_policy("hostile.so:stubborn");
+	for (i = 0; i < 3; i++)
+		insert(i);
+	for (int k = 0; k < 256; k++) {
+		assert_int_equal(victim(), 2);
+		ops->putback(policy, &node[2], RECLAIM_REFUSED);
+		held[2] = true;
+	}
+	assert_int_equal(victim(), 0);
+	ops->putback(policy, &node[0], RECLAIM_REFUSED); /* it too: then the next */
+	held[0] = true;
+	assert_int_equal(victim(), 1);
+	ops->putback(policy, &node[1], RECLAIM_TOUCHED);
+	held[1] = true;
+	for (int k = 2; k < 64; k++) {
+		i = victim();
+		ops->putback(policy, &node[i], RECLAIM_REFUSED);
+		held[i] = true;
+	}
+	assert_int_equal(victim(), i); /* the choice is its own again: the last that came back */
+	ops->putback(policy, &node[i], RECLAIM_TOUCHED);
+	held[i] = true;
+	assert_int_equal(drain(), 3);
+	ops->fini(policy);
+}
+
 static void test_begin_pages_that_another_policy_had_out_are_taken(void **state)
 {
 	open_policy("fifo.so");
@@ -678,6 +740,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_fair_the_largest_gives_first),
 		cmocka_unit_test(test_victim_bad_answers_the_default_takes_all_over),
 		cmocka_unit_test(test_fall_back_with_pages_out_each_end_of_them_is_taken),
+		cmocka_unit_test(test_victim_only_one_that_cannot_leave_the_others_are_taken),
+		cmocka_unit_test(test_victim_taken_without_its_choice_comes_back),
 		cmocka_unit_test(test_begin_pages_that_another_policy_had_out_are_taken),
 		cmocka_unit_test(test_prefetch_bad_answers_the_default_goes_on),
 		cmocka_unit_test(test_victim_crashes_the_front_knows_in_what),
