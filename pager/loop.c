@@ -222,8 +222,7 @@ static void run_loop(struct sup *sup)
 		dispatch_queue(sup);
 		reclaim_work(sup);
 	}
-	stagers_kill(sup);
-	while (!list_empty(&sup->stagers)) {
+	while (!list_empty(&sup->stagers)) { /* the packer may still read for one */
 		int n = ring_wait(&sup->ring, ev, EVENT_BATCH, UINT64_MAX);
 
 		for (int i = 0; i < n; i++)

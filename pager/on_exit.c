@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "stager.h"
 #include "sup.h"
 
 /* The kernel walks no further either. */
@@ -101,8 +102,10 @@ static bool prepare(struct task *t)
 void exit_begin(struct task *t)
 {
 	t->exiting = true;
-	if (t->space)
+	if (t->space) {
 		t->space->nr_exiting++;
+		stager_leave(t);
+	}
 	if (prepare(t)) {
 		(void)tracee_resume(t->tid, 0);
 		return;

@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "dump.h"
 #include "front.h"
+#include "reclaim.h"
 #include "sc.h"
 #include "stager.h"
 #include "sup.h"
@@ -103,12 +104,14 @@ void on_stop_call(struct sup *sup, struct task *t)
 {
 	struct space *space = t->space;
 
+	bool copies = t->call.row->flags & SC_FORK && sc_copies_mm(t);
 	bool taken = t->call.row->flags & SC_MM && 
 		     (space->caller || space->fork_waits || space->evicting);
 
 	if (!taken)
-		taken = space->fork_waits = t->call.row->flags & SC_FORK &&
-					    sc_copies_mm(t) && exit_pending(sup, space);
+		taken = space->fork_waits = copies && exit_pending(sup, space);
+	if (!taken)
+		taken = copies && sup->reclaim && !reclaim_flushed(space);
 	if (taken) {
 		t->state = TASK_WAITING;
 		list_add_tail(&t->wait_link, &space->waiters);
@@ -157,6 +160,22 @@ static void restore_args(struct task *t)
 	(void)tracee_set_regs(t->tid, &regs);
 }
 
+/* Its stub ended with the thread or for the call that is over.  Returns false: the task died meanwhile. */
+static bool restage(struct sup *sup, struct task *t)
+{
+	struct tracee_stop death = { .event = TE_NONE };
+	struct space *space = t->space;
+
+	if (!space->restage || space->stager || t->exiting)
+		return true;
+	space->restage = false;
+	if (!stager_create(t, &death))
+		return true;
+	space_call_done(space);
+	on_stop(sup, death);
+	return false;
+}
+
 static void on_call_exit(struct sup *sup, struct task *t)
 {
 	const struct sc_row *row = t->call.row;
@@ -180,6 +199,8 @@ static void on_call_exit(struct sup *sup, struct task *t)
 			space_resync(space);
 		if (check_level >= CHECK_AUDIT)
 			audit_space(space, row->name);
+		if (!restage(sup, t))
+			return;
 		resume(t);
 		space_call_done(space);
 		return;

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "reclaimer.h"
+#include "sc.h"
 #include "sup.h"
 
 /* Arguments and environment of so many pages stay: ps and top read them with no way to wait for us. */
@@ -83,7 +84,7 @@ static void collect_all(struct sup *sup)
 	list_for_each_entry_safe(st, tmp, &sup->stagers, link) {
 		if (st->nr_ops)
 			staging_collect(st);
-		if (!st->space && !st->nr_used && !st->jobs)
+		if (!st->space && !st->jobs)
 			stager_end(st);
 	}
 }
@@ -128,6 +129,8 @@ static void make_room(struct sup *sup)
 	u64 over = mm_over(sup->world), want, staged, n;
 
 	r->waiting |= model->need > 0;
+	if (r->flushing)
+		staging_flush_stuck(sup);
 	if (room >= r->low && !r->waiting && !r->running && !over)
 		return;
 	r->pass++;
@@ -147,13 +150,19 @@ static void make_room(struct sup *sup)
 		r->running = false;
 }
 
+/* The first of those who wait is a fork. */
+static bool waits_for_flush(const struct space *space)
+{
+	return list_first_entry(&space->waiters, struct task, wait_link)->call.row->flags & SC_FORK;
+}
+
 static struct space *space_with_calls_due(struct sup *sup)
 {
 	struct space *space;
 
 	list_for_each_entry(space, &sup->spaces, link)
 		if (!space->caller && !space->evicting && !space->fork_waits &&
-		    !list_empty(&space->waiters))
+		    !list_empty(&space->waiters) && !(waits_for_flush(space) && !reclaim_flushed(space)))
 			return space;
 	return NULL;
 }

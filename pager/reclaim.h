@@ -53,8 +53,11 @@ void reclaim_pump(struct sup *sup);
 /* A fault of a page that was out has been answered: bring what the prefetcher names. */
 void reclaim_prefetch(struct space *space, const struct vm_fault *vmf);
 
-/* The stager's space is gone: what others still want of its staging is written, then it ends. */
-void reclaim_flush(struct stager *st);
+/*
+ * Before a fork, which would share the slots of staged pages: have all of them written.  Returns false when there
+ * are such pages: calls that wait are started when there are none.
+ */
+bool reclaim_flushed(struct space *space);
 /* Its stub is gone, and its space: forget the pages that nobody wants. */
 void reclaim_forget_places(struct stager *st);
 /* Its stub has ended; nothing that it was told can be relied on. */

@@ -82,6 +82,7 @@ struct reclaimer {
 	u32 pass;              /* of reclaim_work: what may_evict() found out of a space holds for one pass */
 	bool running;          /* between low and high */
 	bool waiting;          /* a fault found no room when it was last tried */
+	bool flushing;         /* a fork waits for an empty staging area */
 	bool calls_due;        /* a space has calls that waited for evictions, which are over */
 	char policy_spec[4096]; /* as the user said */
 
@@ -111,8 +112,10 @@ struct fill_run {
 /* Have a victim moved into staging, with those before it where they are neighbours; flush sends the last. */
 void staging_add(struct fill_run *run, const struct victim *v);
 void staging_flush(struct fill_run *run);
-/* Take up to `want` of the oldest staged pages to the packer.  Returns how many. */
+/* Take up to `want` of the oldest staged pages, of each stager in turn, to the packer.  Returns how many. */
 u32 staging_write_out(struct sup *sup, u64 want);
+/* All pages of those stagers that are to be emptied. */
+void staging_flush_stuck(struct sup *sup);
 /* A job of staged pages is packed. */
 void staging_packed(struct sup *sup, struct pack_job *job);
 /* It cannot be stored: it stays in staging, where a fault finds it. */

@@ -109,6 +109,8 @@ enum sc_verdict sc_refuse_eperm(struct sup *, struct task *);
 enum sc_verdict sc_refuse_einval(struct sup *, struct task *);
 enum sc_verdict sc_refuse_eopnotsupp(struct sup *, struct task *);
 
+SC_DECLARE(alone);
+
 /* sc_sched.c */
 SC_DECLARE(affinity);
 

@@ -6,6 +6,7 @@
  * upager cannot support is a row that refuses, with the errno a program is prepared for.
  */
 #include <linux/mman.h>
+#include <linux/sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -16,6 +17,8 @@
 #include "sys/uapi.h"
 
 #define ARG32(n, v) { .match = FILTER_EQUAL, .arg = (n), .mask = 0xffffffffUL, .value = (v) }
+
+#define FLAG(n, v) { .match = FILTER_EQUAL, .arg = (n), .mask = (v), .value = (v) }
 
 /* arch_prctl(2) codes that are in no header of Debian 12. */
 #define ARCH_SHSTK_ENABLE 0x5001
@@ -52,6 +55,11 @@ const struct sc_row sc_table[] = {
 	  sc_affinity_leave },
 	{ SYS_sched_getaffinity, "sched_getaffinity", 0, sc_affinity_enter,
 	  sc_affinity_leave },
+	/* The kernel refuses them to a process that has more threads than the program knows of. */
+	{ SYS_unshare, "unshare", SC_MM, sc_alone_enter, sc_alone_leave,
+	  .when = { FLAG(0, CLONE_NEWUSER), FLAG(0, CLONE_VM), FLAG(0, CLONE_SIGHAND),
+		    FLAG(0, CLONE_THREAD) }, .nr_when = 4 },
+	{ SYS_setns, "setns", SC_MM, sc_alone_enter, sc_alone_leave },
 	/* Filters of the program's own. */
 	{ SYS_seccomp, "seccomp", SC_MM, sc_seccomp_enter },
 	{ SYS_prctl, "prctl", SC_MM, sc_prctl_enter,

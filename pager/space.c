@@ -61,8 +61,7 @@ static void space_free(struct space *space)
 		free(f);
 	}
 	reclaim_mm_gone(space);
-	if (space->stager)
-		stager_detach(space->stager);
+	stagers_detach(space);
 	if (space->uffd >= 0) {
 		ring_unpoll(&space->sup->ring, SPACE_TAG(space));
 		close(space->uffd);
@@ -441,13 +440,15 @@ void space_call_done(struct space *space)
 	faults_retry(space);
 	exits_retry(space);
 	space->fork_waits = false;
+	space_get(space); /* a task that dies under our hands may be its last user */
 	while (!space->caller && !space->evicting && !list_empty(&space->waiters)) {
 		t = list_first_entry(&space->waiters, struct task, wait_link);
 		list_del(&t->wait_link);
 		on_stop_call(space->sup, t);
-		if (space->fork_waits)
-			return; /* until a tick finds that thread gone */
+		if (space->waiters.prev == &t->wait_link)
+			break; /* it waits again: for a thread's end, for an empty staging area */
 	}
+	space_put(space);
 }
 
 /* ---- a stopped task's memory ---- */

@@ -163,7 +163,7 @@ static void queue_plain(struct stager *st, u64 nr, u64 a0, u64 a1)
 	queue(st, (struct stager_op){ OP_NONE }, (struct stub_cmd){ nr, { a0, a1 } });
 }
 
-/* Its first commands: a session of its own, a name, and no descriptors but two. */
+/* Its first commands: a name, and no descriptors but two. */
 static void settle(struct stager *st, long uffd, long eventfd)
 {
 	long low = uffd < eventfd ? uffd : eventfd, high = uffd < eventfd ? eventfd : uffd;
@@ -171,7 +171,6 @@ static void settle(struct stager *st, long uffd, long eventfd)
 
 	strcpy(stub_scratch_ours(&st->stub, index), "upager-stub");
 	queue_plain(st, SYS_prctl, PR_SET_NAME, stub_scratch(&st->stub, index));
-	queue_plain(st, SYS_setsid, 0, 0);
 	if (low > 0)
 		queue_plain(st, SYS_close_range, 0, (u64)low - 1);
 	if (high > low + 1)
@@ -186,7 +185,8 @@ static void make_stub(struct birth *b)
 	char path[32];
 	long vpid;
 
-	vpid = call(b, SYS_clone, CLONE_VM, 0, 0, 0, 0, b->sup->secret);
+	vpid = call(b, SYS_clone, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND, 0, 0, 0, 0,
+		    b->sup->secret);
 	if (b->err)
 		return;
 	st->vpid = (pid_t)vpid;
@@ -199,6 +199,21 @@ static void make_stub(struct birth *b)
 	st->mem = open(path, O_RDONLY | O_CLOEXEC);
 	if (st->mem < 0)
 		b->err = -errno;
+}
+
+/*
+ * A signal would end its whole process: it is told.  What was queued before is done first; nothing is queued
+ * any more.
+ */
+static void tell_to_end(struct stager *st)
+{
+	struct stub_cmd end = { .nr = STUB_CMD_EXIT };
+
+	if (st->dying || !st->pid)
+		return;
+	st->dying = true;
+	stub_queue(&st->stub, &end);
+	stub_kick(&st->stub);
 }
 
 static struct stager *stager_alloc(struct space *space)
@@ -303,14 +318,13 @@ int stager_create(struct task *t, struct tracee_stop *death)
 	ret = remote_end(&b.r);
 	mm_reclaim(sup->world)->emergency--;
 	*death = b.r.death;
-	if (b.err && b.st->pid)
-		(void)kill(b.st->pid, SIGKILL); /* its end frees it */
 	if (!b.err) {
+		b.st->tgid = t->tgid;
 		space->stager = b.st;
 		tell_model(b.st);
 	} else if (b.st->pid) {
 		b.st->space = NULL;
-		b.st->dying = true;
+		tell_to_end(b.st); /* its end frees it */
 	} else {
 		stager_free(b.st);
 	}
@@ -324,21 +338,18 @@ int stager_create(struct task *t, struct tracee_stop *death)
 
 /* ---- death ---- */
 
-static void kill_stub(struct stager *st)
+void stagers_detach(struct space *space)
 {
-	if (st->dying)
-		return;
-	st->dying = true;
-	(void)kill(st->pid, SIGKILL);
-}
+	struct stager *st, *tmp;
 
-void stager_detach(struct stager *st)
-{
-	st->space = NULL;
-	if (!st->nr_used)
-		kill_stub(st);
-	else
-		reclaim_flush(st);
+	list_for_each_entry_safe(st, tmp, &space->sup->stagers, link) {
+		if (st->space != space)
+			continue;
+		st->space = NULL;
+		st->has_unwanted = true;
+		if (!st->jobs)
+			stager_end(st);
+	}
 }
 
 struct stager *stager_of_stub(struct sup *sup, pid_t tid)
@@ -359,8 +370,10 @@ void stager_stop(struct stager *st, struct tracee_stop s)
 		st->pid = 0;
 		st->dying = true;
 		reclaim_stub_died(st);
-		if (st->space && st->space->stager == st)
+		if (st->space && st->space->stager == st) {
 			st->space->stager = NULL;
+			st->space->restage = true;
+		}
 		if (!st->jobs)
 			stager_end(st);
 		break;
@@ -384,7 +397,7 @@ void stager_stop(struct stager *st, struct tracee_stop s)
 void stager_end(struct stager *st)
 {
 	if (st->pid) {
-		kill_stub(st);
+		tell_to_end(st);
 		return;
 	}
 	reclaim_forget_places(st);
@@ -392,19 +405,37 @@ void stager_end(struct stager *st)
 		stager_free(st);
 }
 
-void stagers_kill(struct sup *sup)
+void stager_leave(struct task *t)
 {
-	struct stager *st;
+	struct stager *st = t->space ? t->space->stager : NULL;
 
-	list_for_each_entry(st, &sup->stagers, link)
-		kill_stub(st);
+	if (st && st->tgid == t->tgid && !task_of_process(t->space->sup, t->tgid))
+		tell_to_end(st);
+}
+
+int stager_suspend(struct space *space)
+{
+	struct stager *st = space->stager;
+	struct tracee_stop s;
+
+	if (!st)
+		return 0;
+	tell_to_end(st);
+	do {
+		s = tracee_wait(st->pid);
+		if (s.event == TE_NO_TASKS)
+			return -ESRCH;
+		(void)tracee_resume(st->pid, 0);
+	} while (s.event != TE_EXITED && s.event != TE_KILLED);
+	stager_stop(st, s);
+	return 0;
 }
 
 /* ---- commands ---- */
 
 bool stager_room(const struct stager *st, u32 nr)
 {
-	return !st->dying && stub_room(&st->stub) >= nr;
+	return !st->dying && stub_room(&st->stub) > nr; /* one is left for the end */
 }
 
 u64 stager_addr(const struct stager *st, u32 place)

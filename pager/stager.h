@@ -10,8 +10,10 @@
  *
  *      [ code | commands | results, scratch | staging ... | guard ]     one mapping's room; not for children of a fork
  *
- * It outlives its space while another space still wants pages that are in the staging area: the stub keeps the
- * address space alive in the kernel.
+ * The stub is a thread of the program's process: a process of its own would be a child that waits (__WALL) and
+ * subreapers see.  So it ends when its process does, and must be told to when the last thread leaves without
+ * exit_group.  Its staging area stays readable (mem) as long as anybody uses the address space; a stager lives until
+ * nobody wants what is in there.
  */
 #ifndef UPAGER_STAGER_H
 #define UPAGER_STAGER_H
@@ -69,6 +71,7 @@ struct stager {
 	struct sup *sup;
 	struct space *space;    /* NULL: gone */
 	pid_t pid;              /* the stub; 0: it is gone */
+	pid_t tgid;             /* of the process that it is a thread of */
 	int cpu;                /* to which it was pinned; -1: not yet */
 	pid_t vpid;             /* as its own pid namespace has it */
 	struct stub stub;
@@ -86,7 +89,7 @@ struct stager {
 	bool stuck;             /* a page could not be moved back: write soon */
 	u32 nr_ops;             /* commands whose results are to come */
 	bool queued;            /* commands were queued since the last kick */
-	bool dying;             /* it was told to end, or killed */
+	bool dying;             /* it was told to end, or has */
 	struct place place[STAGING_PAGES];
 	struct stager_op op[STUB_RING];
 };
@@ -100,14 +103,19 @@ struct stager {
 int must_check stager_create(struct task *t, struct tracee_stop *death);
 /* Is addr in an area of ours in that space? */
 bool stager_owns(const struct space *space, u64 addr);
-/* Its space is gone. */
-void stager_detach(struct stager *st);
+/* The space is gone, and with it what its stagers have. */
+void stagers_detach(struct space *space);
+/* A task of the program is about to end: the stub must not be the last of its process. */
+void stager_leave(struct task *t);
+/*
+ * End the space's stub and wait for that, for a call that the kernel refuses to processes with more than one
+ * thread.  stager_create() may follow.  Returns 0 or -ESRCH.
+ */
+int must_check stager_suspend(struct space *space);
 /* The stager whose stub is task `tid`; NULL: none. */
 struct stager *stager_of_stub(struct sup *sup, pid_t tid);
 /* Its stub stopped or ended. */
 void stager_stop(struct stager *st, struct tracee_stop s);
-/* End all stubs (the run is over). */
-void stagers_kill(struct sup *sup);
 
 /* Room for `nr` more commands? */
 bool stager_room(const struct stager *st, u32 nr);

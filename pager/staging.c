@@ -21,7 +21,8 @@ static struct mm_world *world_of(const struct stager *st)
 static void place_free(struct stager *st, u32 place)
 {
 	st->place[place] = (struct place){ .state = PLACE_FREE };
-	st->nr_used--;
+	if (!--st->nr_used)
+		st->sup->reclaim->calls_due = true; /* a fork may wait for that */
 }
 
 /* Nobody needs what is in the place: it is dropped with its neighbours (drop_due). */
@@ -153,6 +154,7 @@ static void on_rescued(struct stager *st, const struct stager_op *op, s64 err, u
 		st->sup->reclaim->nr_staged++;
 		st->sup->reclaim->soft_failed++;
 		st->stuck = true;
+		st->sup->reclaim->flushing = true;
 		(void)uffd_wake(space->uffd, range_of(op->addr, PAGE_SIZE));
 	}
 	st->sup->reclaim->freed = true; /* others may wait for this page */
@@ -220,9 +222,6 @@ static struct stager *next_stager(struct sup *sup)
 	struct reclaimer *r = sup->reclaim;
 	struct stager *st;
 
-	list_for_each_entry(st, &sup->stagers, link)
-		if (st->nr_staged && !st->dying && (st->stuck || !st->space))
-			return st;
 	for (int laps = 0; laps < 2; laps++) {
 		list_for_each_entry(st, &sup->stagers, link)
 			if (st->nr_staged && !st->dying && st->turn != r->turn)
@@ -232,21 +231,19 @@ static struct stager *next_stager(struct sup *sup)
 	return NULL;
 }
 
-/* Take up to `want` of the oldest staged pages to the packer.  Returns how many. */
-u32 staging_write_out(struct sup *sup, u64 want)
+/* Take up to `want` of the stager's oldest pages to the packer.  Returns how many. */
+static u32 write_out(struct stager *st, u64 want)
 {
+	struct sup *sup = st->sup;
 	struct reclaimer *r = sup->reclaim;
-	struct stager *st = next_stager(sup);
 	struct pack_job *job;
 	u32 place, n;
 
-	if (!st || r->swap_full)
+	if (r->swap_full)
 		return 0;
 	job = job_get(r);
 	if (!job)
 		return 0;
-	st->turn = r->turn;
-	st->stuck = false;
 	job->owner = st;
 	job->mem = st->mem;
 	job->nr = 0;
@@ -266,13 +263,38 @@ u32 staging_write_out(struct sup *sup, u64 want)
 	r->nr_staged -= job->nr;
 	r->nr_leaving += job->nr;
 	if (!job->nr) {
+		st->stuck = false;
 		job_put(r, job);
 		return 0;
 	}
+	st->stuck &= st->nr_staged > 0;
 	st->jobs++;
 	n = job->nr;
 	job_submit(sup, job);
 	return n;
+}
+
+u32 staging_write_out(struct sup *sup, u64 want)
+{
+	struct stager *st = next_stager(sup);
+
+	if (!st)
+		return 0;
+	st->turn = sup->reclaim->turn;
+	return write_out(st, want);
+}
+
+void staging_flush_stuck(struct sup *sup)
+{
+	struct reclaimer *r = sup->reclaim;
+	struct stager *st;
+
+	r->flushing = false;
+	list_for_each_entry(st, &sup->stagers, link) {
+		while (st->stuck && write_out(st, JOB_PAGES))
+			;
+		r->flushing |= st->stuck;
+	}
 }
 
 /* It cannot be stored: it stays in staging, where a fault finds it. */
@@ -355,11 +377,15 @@ void staging_collect(struct stager *st)
 	}
 }
 
-void reclaim_flush(struct stager *st)
+bool reclaim_flushed(struct space *space)
 {
-	for (u32 i = 0; i < STAGING_PAGES; i++)
-		st->has_unwanted |= st->place[i].unwanted;
-	st->sup->reclaim->running = true;
+	struct stager *st = space->stager;
+
+	if (!st || !st->nr_used || st->sup->reclaim->swap_full)
+		return true;
+	st->stuck = st->nr_staged > 0;
+	st->sup->reclaim->flushing = true;
+	return false;
 }
 
 void reclaim_forget_places(struct stager *st)

@@ -70,6 +70,7 @@ struct space {
 	char name[16];            /* of its program, as /proc/PID/comm has it */
 	struct stager *stager;    /* NULL: none, its pages stay */
 	u32 evicting;             /* commands to stubs that touch its pages: calls wait */
+	bool restage;             /* its stager is gone: make another when a call ends */
 	bool keep;                /* its pages are to stay */
 	u32 nr_exiting;           /* tasks between their exit stop and their end */
 	u32 pass;                 /* reclaimer.pass when pass_may was found out */
@@ -192,6 +193,8 @@ struct task *task_find(struct sup *sup, pid_t tid);
 /* Find or make. */
 struct task *task_get(struct sup *sup, pid_t tid);
 void task_free(struct sup *sup, struct task *t);
+/* Some task of that process that is not at its exit stop or past it, or NULL. */
+struct task *task_of_process(struct sup *sup, pid_t tgid);
 /* Some living task other than `except` that uses `space`, or NULL. */
 struct task *task_of_space(struct sup *sup, const struct space *space, const struct task *except);
 

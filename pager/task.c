@@ -76,3 +76,14 @@ struct task *task_of_space(struct sup *sup, const struct space *space, const str
 				return t;
 	return NULL;
 }
+
+struct task *task_of_process(struct sup *sup, pid_t tgid)
+{
+	struct task *t;
+
+	for (int i = 0; i < TASK_BUCKETS; i++)
+		list_for_each_entry(t, &sup->tasks[i], link)
+			if (t->tgid == tgid && !t->exiting)
+				return t;
+	return NULL;
+}
