@@ -36,6 +36,8 @@ static int make_request(const char *word, char *buf, size_t size)
 	char file[PATH_MAX], full[PATH_MAX], why[512];
 	int n;
 
+	if (strchr(word, '\n'))
+		return client_complain("a setting cannot have a newline in it");
 	if (strncmp(word, policy, sizeof(policy) - 1) || !policy_is_plugin(name)) {
 		n = snprintf(buf, size, "ctl %s\n", word);
 	} else {
@@ -48,8 +50,6 @@ static int make_request(const char *word, char *buf, size_t size)
 		if (policy_try(name, TRIAL_PAGES, why, sizeof(why)))
 			return client_complain("%s", why);
 	}
-	if (strchr(word, '\n'))
-		return client_complain("a newline in '%s'", word);
 	if (n >= (int)size)
 		return client_complain("'%.40s…' is too long", word);
 	return 0;

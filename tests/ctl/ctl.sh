@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# A run in progress, asked from outside: `upager maps`, the control socket, --dump-mm.
+# A run in progress, asked from outside: `upager maps`, `upager ctl`, the control socket, --dump-mm.
 #
 #	ctl.sh -u /path/to/upager -b BINDIR CASE…
 #
-# Cases: maps list socket clients dump bad.  Prints "ok|FAIL|skip WHAT" lines and a summary; status 1 on
+# Cases: maps list settings socket clients dump bad.  Prints "ok|FAIL|skip WHAT" lines and a summary; status 1 on
 # any failure, 77 when the machine cannot run programs under upager at all.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -103,16 +103,28 @@ ask()
 	timeout 20 "$upager" maps "$@" >answer 2>complaint
 }
 
+# settings ARG…: the same of upager ctl.
+settings()
+{
+	timeout 20 "$upager" ctl "$@" >answer 2>complaint
+}
+
 # refuses STATUS WHAT ARG…: one line on stderr, nothing on stdout.
 refuses()
 {
-	local want=$1 what=$2 got
-	shift 2
-	ask "$@"
+	refused ask maps "$@"
+}
+
+# refused ask|settings COMMAND STATUS WHAT ARG…
+refused()
+{
+	local how=$1 command=$2 want=$3 what=$4 got
+	shift 4
+	$how "$@"
 	got=$?
 	if [ $got != "$want" ]; then
 		verdict "$what" "exit $got, expected $want"
-	elif [ -s answer ] || [ "$(wc -l <complaint)" != 1 ] || ! grep -q '^upager maps: ' complaint; then
+	elif [ -s answer ] || [ "$(wc -l <complaint)" != 1 ] || ! grep -q "^upager $command: " complaint; then
 		verdict "$what" "not one line: '$(cat answer complaint | head -c 300)'"
 	else
 		verdict "$what" ''
@@ -187,6 +199,70 @@ case_list()
 	expect "the first still is" "$(grep -c "^run $front1:" answer)" 1
 	front=$front1 hold=$hold1
 	stop
+}
+
+# value KEY: of ./answer, the answer of upager ctl.
+value()
+{
+	sed -n "s/^$1=//p" answer
+}
+
+case_settings()
+{
+	local pid
+	start settings --memory 1M --policy sieve
+	for pid in $front $program $child $tid $supervisor; do
+		settings "$pid"
+		expect "asked by pid $pid of the run" "$? $(value memory) $(value policy)" "0 1048576 sieve"
+	done
+	expect "each line is KEY=VALUE" "$(grep -cvE '^[a-z_]+=' answer)" 0
+	[ "$(value resident)" -gt 0 ] && [ "$(value resident)" -le 1048576 ]
+	expect "no more is resident than the budget" $? 0
+	settings "$front" memory=128K
+	expect "a smaller budget" "$? $(cat answer complaint)" "0 "
+	until_true shrunk 131072
+	settings "$child"
+	expect "it is kept" "$(value memory) $(($(value resident) <= 131072))" "131072 1"
+	settings "$front" memory=2M policy=lru2:inactive=40%
+	expect "two settings" "$?" 0
+	settings "$front"
+	expect "are both there" "$(value memory) $(value policy)" "2097152 lru2:inactive=40%"
+	refused settings ctl 1 "the second is wrong" "$front" memory=3M policy=nonsense
+	settings "$front"
+	expect "the first is done, the second as it was" "$(value memory) $(value policy)" \
+		"3145728 lru2:inactive=40%"
+	refused settings ctl 1 "too small" "$front" memory=4K
+	refused settings ctl 1 "not a size" "$front" memory=much
+	refused settings ctl 1 "a bad parameter" "$front" policy=sieve:what=1
+	refused settings ctl 1 "an unknown setting" "$front" frobnicate=1
+	refused settings ctl 1 "nothing said" "$front" =
+	refused settings ctl 1 "a path that is not there" "$front" policy=./missing.so
+	refused settings ctl 1 "too long" "$front" "policy=$(printf %05000d 0)"
+	refused settings ctl 1 "two lines" "$front" $'policy=sieve\nlist'
+	refused settings ctl 125 "no value" "$front" memory
+	refused settings ctl 125 "no pid" memory=1M
+	refused settings ctl 125 "nothing at all"
+	refused settings ctl 125 "unknown option" --frobnicate
+	refused settings ctl 1 "not under upager" $$ memory=1M
+	"$upager" ctl --help >answer
+	expect "--help" "$? $(grep -c '^Usage' answer)" "0 1"
+	stop
+	expect "the program ends well" $status 0
+
+	start unlimited
+	settings "$front"
+	expect "a run without a budget" "$? $(value memory)" "0 0"
+	refused settings ctl 1 "cannot be given one" "$front" memory=1M
+	refused settings ctl 1 "and no policy" "$front" policy=sieve
+	stop
+	expect "it ends well" $status 0
+}
+
+# shrunk BYTES: at most so much is resident.
+shrunk()
+{
+	settings "$front"
+	[ "$(value resident)" -le "$1" ]
 }
 
 case_socket()
