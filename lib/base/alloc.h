@@ -30,14 +30,15 @@ void mem_free(u64 *account, void *p, size_t bytes);
  */
 void *mem_grow(u64 *account, void *p, size_t old_bytes, size_t new_bytes);
 
+#define SLAB_CHUNK_BYTES (64u << 10)
+
 /*
- * A cache of objects of one size, taken from aligned chunks; an empty chunk goes back to libc, but for
- * one that is kept.  Objects come zeroed and aligned to 64 bytes when their size is a multiple of 64,
+ * A cache of objects of one size, taken from chunks; an empty chunk's memory goes back to the system, but for
+ * one that is kept.  All slabs are of one thread.  Objects come zeroed and aligned to 64 bytes when their size is a multiple of 64,
  * else to 8.
  */
 struct slab {
 	size_t object_bytes;
-	u32 chunk_bytes;          /* a power of two */
 	u32 objects_per_chunk;
 	u64 *account;             /* chunks are charged to it */
 	struct list_head partial; /* chunks with a free object */
@@ -46,8 +47,8 @@ struct slab {
 	u64 nr_used;              /* objects out */
 };
 
-/* Pre: 8 <= object_bytes and at least 2 objects fit into chunk_bytes, a power of two. */
-void slab_init(struct slab *slab, size_t object_bytes, u32 chunk_bytes, u64 *account);
+/* Pre: 8 <= object_bytes and at least 2 objects fit into a chunk. */
+void slab_init(struct slab *slab, size_t object_bytes, u64 *account);
 /* Pre: every object has been freed. */
 void slab_fini(struct slab *slab);
 /* A zeroed object, or NULL for lack of memory. */

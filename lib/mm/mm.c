@@ -6,9 +6,6 @@
 #include "mm/mm.h"
 #include "mm/plan.h"
 
-#define SMALL_CHUNK (8u << 10)
-#define LARGE_CHUNK (64u << 10)
-
 struct mm_world *mm_world_create(const struct mm_config *config)
 {
 	u64 bytes = 0;
@@ -24,14 +21,13 @@ struct mm_world *mm_world_create(const struct mm_config *config)
 	w->init_mm.mm_users = 1;
 	w->init_mm.mm_count = 1;
 	frame_table_init(&w->frames);
-	slab_init(&w->vma_slab, sizeof(struct vm_area_struct), SMALL_CHUNK, &w->bytes);
-	/* In small chunks the leaves' first lines would all fall into few sets of the cache. */
-	slab_init(&w->leaf_slab, sizeof(struct vma_leaf), LARGE_CHUNK, &w->bytes);
-	slab_init(&w->avc_slab, sizeof(struct anon_vma_chain), SMALL_CHUNK, &w->bytes);
-	slab_init(&w->anon_vma_slab, sizeof(struct anon_vma), SMALL_CHUNK, &w->bytes);
-	slab_init(&w->table_slab, sizeof(struct pgtable), LARGE_CHUNK, &w->bytes);
-	slab_init(&w->mm_slab, sizeof(struct mm_struct), SMALL_CHUNK, &w->bytes);
-	slab_init(&w->plan_slab, sizeof(struct mm_plan), SMALL_CHUNK, &w->bytes);
+	slab_init(&w->vma_slab, sizeof(struct vm_area_struct), &w->bytes);
+	slab_init(&w->leaf_slab, sizeof(struct vma_leaf), &w->bytes);
+	slab_init(&w->avc_slab, sizeof(struct anon_vma_chain), &w->bytes);
+	slab_init(&w->anon_vma_slab, sizeof(struct anon_vma), &w->bytes);
+	slab_init(&w->table_slab, sizeof(struct pgtable), &w->bytes);
+	slab_init(&w->mm_slab, sizeof(struct mm_struct), &w->bytes);
+	slab_init(&w->plan_slab, sizeof(struct mm_plan), &w->bytes);
 	return w;
 }
 

@@ -7,7 +7,6 @@
 #include "base/check.h"
 #include "policy/param.h"
 
-#define GHOST_CHUNK_BYTES 16384
 
 static struct ghost **bucket_of(const struct ghost_table *t, u64 key)
 {
@@ -31,7 +30,7 @@ int ghost_table_init(struct ghost_table *t, u64 max)
 	t->bucket = mem_zalloc(&policy_bytes, t->nr_buckets * sizeof(t->bucket[0]));
 	if (!t->bucket)
 		return -ENOMEM;
-	slab_init(&t->slab, sizeof(struct ghost), GHOST_CHUNK_BYTES, &policy_bytes);
+	slab_init(&t->slab, sizeof(struct ghost), &policy_bytes);
 	return 0;
 }
 

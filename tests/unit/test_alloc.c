@@ -38,7 +38,7 @@ static void test_alloc_fail_at_third_only_third_fails(void **state)
 	struct slab slab;
 	void *a, *c, *d;
 
-	slab_init(&slab, 32, 4096, &account);
+	slab_init(&slab, 32, &account);
 	alloc_fail_at(3);
 	a = mem_zalloc(&account, 8);
 	c = slab_alloc(&slab);
@@ -56,15 +56,15 @@ static void test_alloc_fail_at_third_only_third_fails(void **state)
 	assert_int_equal(account, 0);
 }
 
-/* Take 1000, give back in another order, twice; the chunks are counted and go. */
+/* Take 20000, give back in another order, twice; the chunks are counted and go. */
 static void test_slab_many_objects_are_distinct_zeroed_and_given_back(void **state)
 {
-	enum { N = 1000, BYTES = 40 };
+	enum { N = 20000, BYTES = 40 };
 	static unsigned char *object[N];
 	u64 account = 0, full;
 	struct slab slab;
 
-	slab_init(&slab, BYTES, 4096, &account);
+	slab_init(&slab, BYTES, &account);
 	for (int round = 0; round < 2; round++) {
 		for (int i = 0; i < N; i++) {
 			object[i] = slab_alloc(&slab);
@@ -82,7 +82,43 @@ static void test_slab_many_objects_are_distinct_zeroed_and_given_back(void **sta
 		for (int i = 0; i < N; i++)
 			slab_free(&slab, object[(i * 7) % N]);
 		assert_int_equal(slab.nr_used, 0);
-		assert_int_equal(account, 4096); /* one empty chunk is kept */
+		assert_int_equal(account, SLAB_CHUNK_BYTES); /* one empty chunk is kept */
+	}
+	slab_fini(&slab);
+	assert_int_equal(account, 0);
+}
+
+/* 13 blocks; every second object goes, then the rest; then all of it once more. */
+static void test_slab_chunks_of_many_blocks_come_back_as_good_as_new(void **state)
+{
+	enum { N = 6000, BYTES = 4104, PER_CHUNK = 15 };
+	static u64 *object[N];
+	u64 account = 0;
+	struct slab slab;
+
+	slab_init(&slab, BYTES, &account);
+	for (int round = 0; round < 2; round++) {
+		for (u64 i = 0; i < N; i++) {
+			object[i] = slab_alloc(&slab);
+			assert_non_null(object[i]);
+			for (int w = 0; w < BYTES / 8; w += 57)
+				assert_int_equal(object[i][w], 0);
+			memset(object[i], (int)i | 1, BYTES);
+		}
+		assert_int_equal(account, N / PER_CHUNK * SLAB_CHUNK_BYTES);
+		for (int i = 0; i < N; i += 2)
+			slab_free(&slab, object[i]);
+		assert_int_equal(account, N / PER_CHUNK * SLAB_CHUNK_BYTES);
+		for (int i = 0; i < N; i += 2) { /* a hole is filled before a new chunk */
+			object[i] = slab_alloc(&slab);
+			memset(object[i], i | 1, BYTES);
+		}
+		assert_int_equal(account, N / PER_CHUNK * SLAB_CHUNK_BYTES);
+		for (u64 i = 0; i < N; i++) {
+			assert_int_equal(*(unsigned char *)object[i], (i | 1) & 0xff);
+			slab_free(&slab, object[i]);
+		}
+		assert_int_equal(account, SLAB_CHUNK_BYTES);
 	}
 	slab_fini(&slab);
 	assert_int_equal(account, 0);
@@ -94,7 +130,7 @@ static void test_slab_object_of_64_is_cacheline_aligned(void **state)
 	struct slab slab;
 	void *p[3];
 
-	slab_init(&slab, 128, 16384, &account);
+	slab_init(&slab, 128, &account);
 	for (int i = 0; i < 3; i++) {
 		p[i] = slab_alloc(&slab);
 		assert_int_equal((uintptr_t)p[i] % 64, 0);
@@ -111,6 +147,7 @@ int main(void)
 		cmocka_unit_test(test_mem_grow_new_part_is_zero_old_part_kept),
 		cmocka_unit_test(test_alloc_fail_at_third_only_third_fails),
 		cmocka_unit_test(test_slab_many_objects_are_distinct_zeroed_and_given_back),
+		cmocka_unit_test(test_slab_chunks_of_many_blocks_come_back_as_good_as_new),
 		cmocka_unit_test(test_slab_object_of_64_is_cacheline_aligned),
 	};
 
