@@ -162,7 +162,10 @@ static bool is_upager(pid_t pid)
 	return !strncmp(comm, "upager", 6);
 }
 
-/* Returns a connection, or -errno: -ENOENT when `front` is no front; -EACCES when it is another user's. */
+/*
+ * Returns a connection, or -errno: -ENOENT when `front` is no front; -EACCES when it is another
+ * user's.
+ */
 static int connect_front(pid_t front)
 {
 	char path[CONTROL_PATH_MAX + 16];

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * client.h - asking a run in progress: the other end of control.h, for `upager maps` and `upager ctl`.
+ * client.h - asking a run in progress: the other end of control.h, for `upager maps` and `upager
+ * ctl`.
  *
- * A run is named by its front's pid; from any other process of it the way is /proc: its tracer is the
- * supervisor, whose parent is the front.
+ * A run is named by its front's pid; from any other process of it the way is /proc: its tracer is
+ * the supervisor, whose parent is the front.
  */
 #ifndef UPAGER_CLIENT_H
 #define UPAGER_CLIENT_H
@@ -22,12 +23,14 @@ int client_complain(const char *fmt, ...) printf_like(1, 2);
 pid_t client_pid(const char *text);
 
 /*
- * Connect to the run that process `pid` is of.  *front: the run's name; *process: pid, or 0 when it is one of
- * upager's own, which stands for PROG.  Returns a descriptor, or -1 with one line said.
+ * Connect to the run that process `pid` is of.  *front: the run's name; *process: pid, or 0 when it
+ * is one of upager's own, which stands for PROG.  Returns a descriptor, or -1 with one line said.
  */
 int client_open(pid_t pid, pid_t *front, pid_t *process);
 
-/* Connect to a socket.  Returns a descriptor or -errno; one that nobody serves any more is removed. */
+/*
+ * Connect to a socket.  Returns a descriptor or -errno; one that nobody serves any more is removed.
+ */
 int client_connect(const char *path);
 
 /*

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* cmd_ctl.c - `upager ctl PID [KEY=VALUE…]`: show the settings and figures of a run, or change settings. */
+/*
+ * cmd_ctl.c - `upager ctl PID [KEY=VALUE…]`: show the settings and figures of a run, or change
+ * settings.
+ */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -25,9 +28,9 @@ static void usage(void)
 }
 
 /*
- * Write the request for `word` to buf.  A plug-in's path is made absolute, since the supervisor has another
- * working directory than we, and it is tried here first, so that one that crashes at once does not take the run
- * with it.  Returns 0, or 1 with one line said.
+ * Write the request for `word` to buf.  A plug-in's path is made absolute, since the supervisor has
+ * another working directory than we, and it is tried here first, so that one that crashes at once
+ * does not take the run with it.  Returns 0, or 1 with one line said.
  */
 static int make_request(const char *word, char *buf, size_t size)
 {

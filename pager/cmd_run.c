@@ -50,21 +50,23 @@ static const struct argp_option options[] = {
 	  "Write each process's memory to FILE (-: standard error) as it was at its exec or exit, as "
 	  "upager maps shows it", 0 },
 	{ "memory", OPT_MEMORY, "SIZE", 0,
-	  "Keep at most SIZE of managed memory resident, in all processes together; the rest is swapped", 0 },
+	  "Keep at most SIZE of managed memory resident, in all processes together; the rest is "
+	  "swapped", 0 },
 	{ "swap", OPT_SWAP, "KIND", 0,
 	  "Where evicted pages go: zpool[:lz4|zstd], memory of upager's, compressed (default, lz4); "
-	  "file:PATH[,size=SIZE][,checksum=on|off], a file made for the run; both: the pool spills to the file",
-	  0 },
+	  "file:PATH[,size=SIZE][,checksum=on|off], a file made for the run; both: the pool spills "
+	  "to the file", 0 },
 	{ "swap-pool", OPT_SWAP_POOL, "SIZE", 0, "The most that the compressed pool may take", 0 },
 	{ "policy", OPT_POLICY, "NAME[:KEY=VALUE,…]", 0,
-	  "Which pages are evicted (default " POLICY_DEFAULT "); a path such as ./mine.so[:ARGS] is a plug-in", 0 },
+	  "Which pages are evicted (default " POLICY_DEFAULT "); a path such as ./mine.so[:ARGS] is "
+	  "a plug-in", 0 },
 	{ "prefetch", OPT_PREFETCH, "NAME[:KEY=VALUE,…]", 0,
 	  "Which pages are brought back with one that is needed (default " PREFETCH_DEFAULT ")", 0 },
 	{ "fault-around", OPT_FAULT_AROUND, "PAGES|off", 0,
 	  "Fill ahead of sequential first touches, up to PAGES pages at a time (default 64)", 0 },
 	{ "cow", OPT_COW, "lazy|around:N|eager", 0,
-	  "When a page shared by fork is copied: at its first write (default), with up to N pages around it, or "
-	  "at the fork", 0 },
+	  "When a page shared by fork is copied: at its first write (default), with up to N pages "
+	  "around it, or at the fork", 0 },
 	{ "layout", OPT_LAYOUT, "kernel|topdown|bottomup", 0,
 	  "Who chooses the addresses of mappings: the kernel (default), or upager, downwards or upwards, "
 	  "which gives the same addresses in every run", 0 },
@@ -161,7 +163,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		opt->prefetch = arg;
 		return 0;
 	case OPT_FAULT_AROUND:
-		return or_bad_usage(parse_fault_around(arg, &opt->fault_around_pages, why, sizeof(why)), why);
+		return or_bad_usage(parse_fault_around(arg, &opt->fault_around_pages, why,
+						       sizeof(why)), why);
 	case OPT_COW:
 		return or_bad_usage(parse_cow(arg, opt, why, sizeof(why)), why);
 	case OPT_DUMP_MM:

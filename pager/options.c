@@ -2,7 +2,8 @@
 /*
  * options.c - see options.h: reading what is said in an option's argument.
  *
- * Called by cmd_run.c before any process is made, and by control.c for what `upager ctl` changes live.
+ * Called by cmd_run.c before any process is made, and by control.c for what `upager ctl` changes
+ * live.
  */
 #include "options.h"
 
@@ -46,8 +47,8 @@ int parse_memory(const char *arg, u64 *bytes, char *err, size_t len)
 		return -EINVAL;
 	}
 	if (*bytes < MEMORY_MIN_PAGES * PAGE_SIZE) {
-		snprintf(err, len, "memory size %s is too small to run a program: %lluK at least", arg,
-			 (unsigned long long)(MEMORY_MIN_PAGES * PAGE_SIZE >> 10));
+		snprintf(err, len, "memory size %s is too small to run a program: %lluK at least",
+			 arg, (unsigned long long)(MEMORY_MIN_PAGES * PAGE_SIZE >> 10));
 		return -EINVAL;
 	}
 	*bytes &= PAGE_MASK;
@@ -85,8 +86,8 @@ static int parse_file(const char *path, struct swap_options *swap, char *err, si
 }
 
 /* key=value of the file that was named before it. */
-static int parse_file_option(const char *key, const char *value, struct swap_options *swap, char *err,
-			     size_t len)
+static int parse_file_option(const char *key, const char *value, struct swap_options *swap,
+			     char *err, size_t len)
 {
 	if (!strcmp(key, "size")) {
 		if (!parse_size(value, &swap->file_size) && swap->file_size >= PAGE_SIZE)
@@ -118,7 +119,8 @@ static int parse_swap_word(char *word, struct swap_options *swap, char *err, siz
 		return parse_zpool(colon, swap, err, len);
 	if (!strcmp(word, "file"))
 		return parse_file(colon, swap, err, len);
-	snprintf(err, len, "bad swap '%s': zpool, zpool:zstd, file:PATH, or zpool,file:PATH,size=4G", word);
+	snprintf(err, len,
+		 "bad swap '%s': zpool, zpool:zstd, file:PATH, or zpool,file:PATH,size=4G", word);
 	return -EINVAL;
 }
 
@@ -159,8 +161,8 @@ int parse_cow(const char *arg, struct run_options *opt, char *err, size_t len)
 		opt->cow = COW_AROUND;
 		opt->cow_around = (u32)pages;
 	} else {
-		snprintf(err, len, "bad --cow '%s': lazy, eager, or around:N with N from 1 to %d", arg,
-			 FAULT_AROUND_MAX_PAGES);
+		snprintf(err, len, "bad --cow '%s': lazy, eager, or around:N with N from 1 to %d",
+			 arg, FAULT_AROUND_MAX_PAGES);
 		return -EINVAL;
 	}
 	return 0;

@@ -23,7 +23,7 @@ enum cow_mode {
 
 #define FAULT_AROUND_DEFAULT_PAGES 64
 #define FAULT_AROUND_MAX_PAGES     512
-#define MEMORY_MIN_PAGES           16 /* what one instruction can need, and some for upager's own steps */
+#define MEMORY_MIN_PAGES           16 /* what one instruction can need, and our own steps */
 #define POLICY_DEFAULT             "s3fifo"
 #define PREFETCH_DEFAULT           "stride"
 
@@ -61,8 +61,8 @@ struct run_options {
 };
 
 /*
- * The readers of one option's argument each.  They return 0, or -EINVAL with why in err[0..len): one line that
- * names the argument and says what would be right.
+ * The readers of one option's argument each.  They return 0, or -EINVAL with why in err[0..len):
+ * one line that names the argument and says what would be right.
  */
 
 /* A size such as 64M; 1.5 refused: digits and one of K M G T or nothing.  No message of its own. */

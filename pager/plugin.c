@@ -2,7 +2,8 @@
 /*
  * plugin.c - a plug-in in the shape of a reclaim policy, each answer checked (see plugin.h).
  *
- * Called through plugin_ops by the model.  Loading and naming is in plugin_open.c, the watchdog in plugin_watch.c.
+ * Called through plugin_ops by the model.  Loading and naming is in plugin_open.c, the watchdog in
+ * plugin_watch.c.
  */
 #include "plugin.h"
 
@@ -17,7 +18,7 @@
 
 #define TICK_NS 100000000ULL
 
-/* After so many victims in a row that cannot leave we take others, so many before it is asked again. */
+/* After so many victims in a row that cannot leave we take so many others before we ask again. */
 #define REFUSED_MAX 256
 #define TAKE_MAX    64
 
@@ -75,7 +76,7 @@ static u32 slot_of(const struct plugin *p, const upager_page *page)
 	return i;
 }
 
-/* The slot of a node, 0: it is not the plug-in's (but another policy's before it, or the fallback's). */
+/* The slot of a node, 0: not the plug-in's, but an earlier policy's or the fallback's. */
 static u32 slot_of_node(const struct plugin *p, const struct reclaim_node *node)
 {
 	u32 i = node->u32;
@@ -398,9 +399,9 @@ static void tell_forget(struct plugin *p, u32 i, int out)
 }
 
 /*
- * It offers pages that cannot leave, again and again (those of one process, say, that waits for the very room
- * that we look for).  The run must not stand still, so we take the page that it has held longest, and behave
- * towards it as if the program had freed that.
+ * It offers pages that cannot leave, again and again (those of one process, say, that waits for the
+ * very room that we look for).  The run must not stand still, so we take the page that it has held
+ * longest, and behave towards it as if the program had freed that.
  */
 static u32 take_other(struct plugin *p)
 {
@@ -453,7 +454,8 @@ static void plugin_putback(void *policy, struct reclaim_node *node, enum reclaim
 		p->fallback_ops->insert(p->fallback, node, 0, 0);
 		return;
 	}
-	if (!i || p->slot[i].state == SLOT_TAKEN) { /* it was out when the plug-in began, or without its doing */
+	if (!i || p->slot[i].state == SLOT_TAKEN) {
+		/* It was out when the plug-in began, or without its doing. */
 		if (i)
 			slot_free(p, i);
 		plugin_insert(p, node, 0, 0);
@@ -465,7 +467,8 @@ static void plugin_putback(void *policy, struct reclaim_node *node, enum reclaim
 	if (why == RECLAIM_TOUCHED)
 		p->slot[i].used_ns = p->host->now_ns();
 	plugin_enter(p, "putback");
-	p->ops.putback(p->self, handle_of(p, i), why == RECLAIM_TOUCHED ? UPAGER_TOUCHED : UPAGER_REFUSED);
+	p->ops.putback(p->self, handle_of(p, i),
+		       why == RECLAIM_TOUCHED ? UPAGER_TOUCHED : UPAGER_REFUSED);
 	leave_and_settle(p);
 }
 

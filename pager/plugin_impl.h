@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* plugin_impl.h - what plugin.c, plugin_open.c and plugin_watch.c share; nobody else includes it. */
+/*
+ * plugin_impl.h - what plugin.c, plugin_open.c and plugin_watch.c share; nobody else includes it.
+ */
 #ifndef UPAGER_PLUGIN_IMPL_H
 #define UPAGER_PLUGIN_IMPL_H
 
@@ -10,7 +12,10 @@
 #include "plugin.h"
 #include "upager/policy.h"
 
-/* Ends the process when one call of the plug-in takes too long.  A thread; it touches nothing but `watch`. */
+/*
+ * Ends the process when one call of the plug-in takes too long.  A thread; it touches nothing but
+ * `watch`.
+ */
 struct watchdog {
 	struct plugin_watch *watch;
 	pthread_t thread;
@@ -22,14 +27,14 @@ int must_check watchdog_start(struct watchdog *dog, struct plugin_watch *watch);
 void watchdog_stop(struct watchdog *dog);
 
 /*
- * What is behind a handle.  A handle is (gen, index) in the shape of a pointer: index never 0, gen changes when
- * the slot is freed, so that a dead handle is known for what it is.
+ * What is behind a handle.  A handle is (gen, index) in the shape of a pointer: index never 0, gen
+ * changes when the slot is freed, so that a dead handle is known for what it is.
  */
 enum slot_state {
 	SLOT_FREE,
-	SLOT_HELD, /* the plug-in holds it: on the list of slot[0] */
-	SLOT_OUT,  /* victim() named it; not settled yet */
-	SLOT_TAKEN, /* out, but not by its choice: it was told to forget the page (plugin.c, take_other) */
+	SLOT_HELD,  /* the plug-in holds it: on the list of slot[0] */
+	SLOT_OUT,   /* victim() named it; not settled yet */
+	SLOT_TAKEN, /* out, but not by its choice: it was told to forget it (take_other) */
 };
 struct slot {
 	struct reclaim_node *node;
@@ -42,9 +47,9 @@ struct slot {
 
 /*
  * An instance of a plug-in.  Owned by whoever has the policy from policy_open(), ended by fini().
- * Invariants: P1 a node that we have names its slot in node.u32, and the slot names the node; P2 nr_held slots
- * are HELD; P3 once it has failed none is HELD, the plug-in is not called any more, and `fallback` has every node
- * that is not OUT.
+ * Invariants: P1 a node that we have names its slot in node.u32, and the slot names the node; P2
+ * nr_held slots are HELD; P3 once it has failed none is HELD, the plug-in is not called any more,
+ * and `fallback` has every node that is not OUT.
  */
 struct plugin {
 	struct upager_policy ops; /* a copy; what an older header did not have is NULL */
@@ -56,7 +61,7 @@ struct plugin {
 	struct slot *slot;
 	u32 nr_slots, free;
 	u64 nr_held;
-	u32 nr_refused;           /* victims in a row that could not leave, and then those taken (plugin.c) */
+	u32 nr_refused;           /* victims in a row that could not leave, then those taken */
 	u64 next_tick_ns;
 	const struct reclaim_ops *fallback_ops;
 	void *fallback;           /* ready from the start, so that falling back cannot fail */

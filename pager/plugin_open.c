@@ -23,7 +23,8 @@ bool policy_is_plugin(const char *spec)
 	return memchr(spec, '/', strcspn(spec, ":"));
 }
 
-static int refuse(const struct plugin *p, char *err, size_t len, const char *fmt, ...) printf_like(4, 5);
+static int refuse(const struct plugin *p, char *err, size_t len, const char *fmt, ...)
+	printf_like(4, 5);
 static int refuse(const struct plugin *p, char *err, size_t len, const char *fmt, ...)
 {
 	char why[256];
@@ -38,9 +39,10 @@ static int refuse(const struct plugin *p, char *err, size_t len, const char *fmt
 }
 
 /*
- * By descriptor: the loader remembers files by name, and would give us the old one when the user has built his
- * plug-in anew and asks for it again.  For the same reason the descriptor stays open for good: an object may
- * stay loaded whatever we do, and the number must not come to mean another file.
+ * By descriptor: the loader remembers files by name, and would give us the old one when the user
+ * has built his plug-in anew and asks for it again.  For the same reason the descriptor stays open
+ * for good: an object may stay loaded whatever we do, and the number must not come to mean another
+ * file.
  */
 static int open_file(struct plugin *p, char *err, size_t len)
 {
@@ -83,7 +85,8 @@ static int find_ops(struct plugin *p, char *err, size_t len)
 	if (!theirs)
 		return refuse(p, err, len, "it is no policy: it does not define upager_policy");
 	if (theirs->abi != UPAGER_POLICY_ABI)
-		return refuse(p, err, len, "it has version %u of upager/policy.h, upager has %u: build it anew",
+		return refuse(p, err, len,
+			      "it has version %u of upager/policy.h, upager has %u: build it anew",
 			      theirs->abi, UPAGER_POLICY_ABI);
 	if (theirs->size > sizeof(p->ops))
 		return refuse(p, err, len, "it was built for a newer upager");
@@ -136,8 +139,8 @@ static void plugin_destroy(struct plugin *p)
 	}
 }
 
-static struct plugin *plugin_open(const char *spec, u64 capacity, const struct policy_host *host, char *err,
-				  size_t len)
+static struct plugin *plugin_open(const char *spec, u64 capacity, const struct policy_host *host,
+				  char *err, size_t len)
 {
 	struct plugin *p = calloc(1, sizeof(*p));
 	size_t n = strcspn(spec, ":");
@@ -191,8 +194,8 @@ static int unknown_policy(const char *name, char *err, size_t len)
 	return -EINVAL;
 }
 
-int policy_open(const char *spec, u64 capacity, const struct policy_host *host, const struct reclaim_ops **ops,
-		void **policy, char *err, size_t len)
+int policy_open(const char *spec, u64 capacity, const struct policy_host *host,
+		const struct reclaim_ops **ops, void **policy, char *err, size_t len)
 {
 	struct policy_spec parsed;
 	int ret;
@@ -218,7 +221,8 @@ int policy_open(const char *spec, u64 capacity, const struct policy_host *host, 
 	return *policy ? 0 : -EINVAL;
 }
 
-void policy_describe(const struct reclaim_ops *ops, void *policy, const char *spec, char *text, size_t len)
+void policy_describe(const struct reclaim_ops *ops, void *policy, const char *spec, char *text,
+		     size_t len)
 {
 	const struct plugin *p = policy;
 
@@ -256,7 +260,8 @@ _Noreturn static void trial_main(struct trial *t, const char *spec, u64 capacity
 
 int policy_try(const char *spec, u64 capacity, char *err, size_t len)
 {
-	struct trial *t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct trial *t =
+		mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int status = 0, ret = -EINVAL;
 	pid_t pid;
 

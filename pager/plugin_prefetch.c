@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * plugin_prefetch.c - prefetchers by name, and the one that yields to a plug-in's prefetch() (see plugin.h).
+ * plugin_prefetch.c - prefetchers by name, and the one that yields to a plug-in's prefetch() (see
+ * plugin.h).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,8 +10,8 @@
 #include "plugin_impl.h"
 
 /*
- * A prefetcher that yields to a plug-in's prefetch(): the built-in one goes on beside it, and answers while there
- * is no such plug-in, or no more.
+ * A prefetcher that yields to a plug-in's prefetch(): the built-in one goes on beside it, and
+ * answers while there is no such plug-in, or no more.
  */
 struct yielding {
 	const struct prefetch_ops *ops;
@@ -51,14 +52,16 @@ static void yielding_mm_fini(void *prefetch, void *mm)
 	free(m);
 }
 
-static u32 ask_plugin(struct plugin *p, const struct prefetch_fault *fault, struct prefetch_run *run)
+static u32 ask_plugin(struct plugin *p, const struct prefetch_fault *fault,
+		      struct prefetch_run *run)
 {
 	const struct upager_fault f = {
 		.mm = fault->mm,
 		.address = fault->vpn << PAGE_SHIFT,
 		.vma_start = fault->vma_start << PAGE_SHIFT,
 		.vma_end = fault->vma_end << PAGE_SHIFT,
-		.vma_flags = (fault->write ? UPAGER_VM_WRITE : 0) | (fault->seq ? UPAGER_VM_SEQ_READ : 0) |
+		.vma_flags = (fault->write ? UPAGER_VM_WRITE : 0) |
+			     (fault->seq ? UPAGER_VM_SEQ_READ : 0) |
 			     (fault->rand ? UPAGER_VM_RAND_READ : 0),
 		.soft = fault->soft,
 		.max_pages = fault->max,
@@ -86,7 +89,8 @@ static u32 ask_plugin(struct plugin *p, const struct prefetch_fault *fault, stru
 	return out;
 }
 
-static u32 yielding_fault(void *prefetch, void *mm, const struct prefetch_fault *fault, struct prefetch_run *run)
+static u32 yielding_fault(void *prefetch, void *mm, const struct prefetch_fault *fault,
+			  struct prefetch_run *run)
 {
 	struct yielding *y = prefetch;
 	struct yielding_mm *m = mm;
@@ -163,8 +167,8 @@ static int unknown_prefetcher(const char *name, char *err, size_t len)
 	return -EINVAL;
 }
 
-int prefetch_open(const char *spec, bool yields, const struct prefetch_ops **ops, void **prefetch, char *err,
-		  size_t len)
+int prefetch_open(const char *spec, bool yields, const struct prefetch_ops **ops, void **prefetch,
+		  char *err, size_t len)
 {
 	struct policy_spec parsed;
 	struct yielding *y;

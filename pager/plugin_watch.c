@@ -2,9 +2,9 @@
 /*
  * plugin_watch.c - what is done about a plug-in that crashes or does not return.
  *
- * Nothing of the process can be trusted then, so nothing is tried inside of it: it dies, with its core dump if
- * those are on, and the front, which outlives it, reads in struct plugin_watch what it was doing.
- * Called by plugin_open.c (the watchdog) and front.c (the epitaph).
+ * Nothing of the process can be trusted then, so nothing is tried inside of it: it dies, with its
+ * core dump if those are on, and the front, which outlives it, reads in struct plugin_watch what it
+ * was doing. Called by plugin_open.c (the watchdog) and front.c (the epitaph).
  */
 #include <errno.h>
 #include <signal.h>
@@ -19,8 +19,8 @@
 #define CHECKS_A_SECOND 4
 
 /*
- * It counts its own wake-ups, not the time: when the whole process was stopped or the machine slept, a call has
- * lasted long but was not given its time.
+ * It counts its own wake-ups, not the time: when the whole process was stopped or the machine
+ * slept, a call has lasted long but was not given its time.
  */
 static void *watch_calls(void *arg)
 {
@@ -76,8 +76,8 @@ bool plugin_epitaph(const struct plugin_watch *watch, int wait_status, char *tex
 	if (!watch->call)
 		return false;
 	if (watch->stuck)
-		snprintf(text, len, "policy %s did not return from %s() for %d seconds", watch->name,
-			 watch->call, PLUGIN_STUCK_SECONDS);
+		snprintf(text, len, "policy %s did not return from %s() for %d seconds",
+			 watch->name, watch->call, PLUGIN_STUCK_SECONDS);
 	else if (WIFSIGNALED(wait_status))
 		snprintf(text, len, "policy %s crashed in %s() (%s)", watch->name, watch->call,
 			 strsignal(WTERMSIG(wait_status)));

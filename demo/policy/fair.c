@@ -5,9 +5,10 @@
  *	cc -shared -fPIC -O2 -o fair.so fair.c
  *	upager run --memory 64M --policy ./fair.so:ahead=8 --stat -- make -j4
  *
- * A process that runs through a large table does not push a small one out, as it would under one list for all.
- * Within a process pages leave first in, first out; one that is reached for while it is on its way out starts
- * anew, and stacks get a second turn.  After a fault the next `ahead` pages are brought too (default 4; 0: none).
+ * A process that runs through a large table does not push a small one out, as it would under one
+ * list for all. Within a process pages leave first in, first out; one that is reached for while it
+ * is on its way out starts anew, and stacks get a second turn.  After a fault the next `ahead`
+ * pages are brought too (default 4; 0: none).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,7 +94,7 @@ static struct process *process_get(struct fair *f, uint32_t mm)
 	return p;
 }
 
-/* Its pages have been forgotten, unless others share them: then they go on being counted as its own. */
+/* Its pages have been forgotten, but for those that others share: they stay under its name. */
 static void fair_mm_gone(void *self, uint32_t mm)
 {
 	struct fair *f = self;
@@ -113,7 +114,8 @@ static void fair_mm_gone(void *self, uint32_t mm)
 
 /* ---- the policy ---- */
 
-static void *fair_init(const struct upager_host *host, const char *args, uint64_t capacity, char *err, size_t len)
+static void *fair_init(const struct upager_host *host, const char *args, uint64_t capacity,
+		       char *err, size_t len)
 {
 	struct fair *f;
 	char *end = NULL;

@@ -42,7 +42,8 @@ static struct entry *entry_of(struct fifo *f, upager_page *page)
 	return (struct entry *)(uintptr_t)f->host->get(page);
 }
 
-static void *fifo_init(const struct upager_host *host, const char *args, uint64_t capacity, char *err, size_t len)
+static void *fifo_init(const struct upager_host *host, const char *args, uint64_t capacity,
+		       char *err, size_t len)
 {
 	struct fifo *f = calloc(1, sizeof(*f));
 

@@ -6,8 +6,8 @@
  *	upager run --memory 64M --policy ./mine.so:args -- PROG
  *	upager ctl PID policy=./mine.so:args           # or while it runs
  *
- * mine.c includes this header and defines `upager_policy` (below); it links with nothing of upager's.
- * docs/POLICY.md is a tutorial, demo/policy has complete ones.
+ * mine.c includes this header and defines `upager_policy` (below); it links with nothing of
+ * upager's. docs/POLICY.md is a tutorial, demo/policy has complete ones.
  *
  * A policy sees pages as handles.  The life of a handle:
  *
@@ -20,14 +20,15 @@
  *	                                            |
  *	                  yours to hold again  <----'  putback
  *
- * Several pages are out at a time.  A page that is out is still reached for by the program now and then: that
- * is the one sure sign of use that there is, and putback() tells of it.
+ * Several pages are out at a time.  A page that is out is still reached for by the program now and
+ * then: that is the one sure sign of use that there is, and putback() tells of it.
  *
- * Rules.  upager calls from one thread, one call at a time, and each must return quickly: page faults wait.
- * A call that does not return within 5 seconds, or that crashes, ends the run.  A wrong answer (a victim that is
- * not yours to hold, none though you hold some, a question about a dead handle) does not: upager goes on with
- * its default policy, says so in one line, and does not call the plug-in again.
- * The functions of struct upager_host may be called only from within such a call.
+ * Rules.  upager calls from one thread, one call at a time, and each must return quickly: page
+ * faults wait. A call that does not return within 5 seconds, or that crashes, ends the run.  A
+ * wrong answer (a victim that is not yours to hold, none though you hold some, a question about a
+ * dead handle) does not: upager goes on with its default policy, says so in one line, and does not
+ * call the plug-in again. The functions of struct upager_host may be called only from within such a
+ * call.
  */
 #ifndef UPAGER_POLICY_H
 #define UPAGER_POLICY_H
@@ -40,8 +41,9 @@ extern "C" {
 #endif
 
 /*
- * The version of this interface.  Fields are only ever added at the end of the structs, and `size` tells which
- * are there: a plug-in that was built with an older header of the same version goes on working.
+ * The version of this interface.  Fields are only ever added at the end of the structs, and `size`
+ * tells which are there: a plug-in that was built with an older header of the same version goes on
+ * working.
  */
 #define UPAGER_POLICY_ABI 1
 
@@ -62,14 +64,14 @@ typedef struct upager_page upager_page;
 /* What upager offers.  Given to init(); valid until fini() has returned. */
 struct upager_host {
 	size_t size; /* sizeof(struct upager_host) as upager has it */
-	/* The address space: a number that is never used again in a run.  Of several that share the page, one. */
+	/* The address space: a number never used again in a run.  Of several that share it, one. */
 	uint32_t (*mm)(const upager_page *page);
 	/* Where it is in that address space, in bytes. */
 	uint64_t (*address)(const upager_page *page);
 	uint32_t (*vma_flags)(const upager_page *page);
 	/* The file that it is a page of, as one number; 0: anonymous memory. */
 	uint64_t (*file)(const upager_page *page);
-	/* 0: it came back, and what was stored of it is still kept: unless written since, it leaves for nothing. */
+	/* 0: its bytes are known to be stored already, so that it leaves for nothing. */
 	int (*dirty)(const upager_page *page);
 	/* Nanoseconds since it came in, and since it was last known to be used. */
 	uint64_t (*age)(const upager_page *page);
@@ -89,8 +91,8 @@ struct upager_host {
 /* putback(): why */
 #define UPAGER_TOUCHED 0 /* the program reached for it */
 /*
- * It cannot leave now (pinned, busy): not a use.  Offer others before it: after 256 such answers in a row upager
- * takes some of its own choice, and says forget(page, 0) of each.
+ * It cannot leave now (pinned, busy): not a use.  Offer others before it: after 256 such answers in
+ * a row upager takes some of its own choice, and says forget(page, 0) of each.
  */
 #define UPAGER_REFUSED 1
 
@@ -99,7 +101,7 @@ struct upager_fault {
 	uint32_t mm;
 	uint64_t address;            /* of the page */
 	uint64_t vma_start, vma_end; /* of its mapping: what lies outside is not brought */
-	uint32_t vma_flags;          /* UPAGER_VM_WRITE: the access is a write; _SEQ_READ, _RAND_READ */
+	uint32_t vma_flags; /* UPAGER_VM_WRITE: the access is a write; _SEQ_READ, _RAND_READ */
 	int soft;                    /* it was only out, not evicted: it came back without a copy */
 	uint32_t max_pages;          /* more than so many in all runs together are not brought */
 };
@@ -113,8 +115,8 @@ struct upager_run {
 #define UPAGER_MAX_RUNS 4
 
 /*
- * The plug-in.  `self` is what init() returned.  The callbacks of the first group must all be there, those of
- * the second may be NULL.
+ * The plug-in.  `self` is what init() returned.  The callbacks of the first group must all be
+ * there, those of the second may be NULL.
  */
 struct upager_policy {
 	uint32_t abi;     /* UPAGER_POLICY_ABI */
@@ -122,11 +124,13 @@ struct upager_policy {
 	const char *name; /* for summaries */
 
 	/*
-	 * Begin, with room for `capacity` pages in memory.  args: what the user wrote after the first colon, "" if
-	 * nothing; not valid after the return.  Returns self, which is not NULL; or NULL with one line for the user in
-	 * err[0..len).  Two instances can overlap: keep no state outside of self.
+	 * Begin, with room for `capacity` pages in memory.  args: what the user wrote after the
+	 * first colon, "" if nothing; not valid after the return.  Returns self, which is not NULL;
+	 * or NULL with one line for the user in err[0..len).  Two instances can overlap: keep no
+	 * state outside of self.
 	 */
-	void *(*init)(const struct upager_host *host, const char *args, uint64_t capacity, char *err, size_t len);
+	void *(*init)(const struct upager_host *host, const char *args, uint64_t capacity,
+		      char *err, size_t len);
 	void (*fini)(void *self);
 	/* A page came in: yours to hold.  key: see above; 0: it has none yet. */
 	void (*insert)(void *self, upager_page *page, uint64_t key, unsigned flags);
@@ -136,7 +140,10 @@ struct upager_policy {
 	void (*putback)(void *self, upager_page *page, int why);
 	/* A page that was out is gone.  The handle is dead after this call. */
 	void (*evicted)(void *self, upager_page *page, uint64_t key);
-	/* The program has freed a page: one that you hold, or (out != 0) one that is out.  Dead after this call. */
+	/*
+	 * The program has freed a page: one that you hold, or (out != 0) one that is out.  Dead
+	 * after this call.
+	 */
 	void (*forget)(void *self, upager_page *page, int out);
 
 	/* A page that you hold is known to have been used. */
@@ -151,8 +158,9 @@ struct upager_policy {
 	/* Called ten times a second at most, and only before another call. */
 	void (*tick)(void *self, uint64_t now_ns);
 	/*
-	 * What to bring with the page of a fault.  Fills run[0..n), n <= UPAGER_MAX_RUNS, and returns n.  Not called
-	 * when the user chose a prefetcher by --prefetch; when NULL, upager's default does it.
+	 * What to bring with the page of a fault.  Fills run[0..n), n <= UPAGER_MAX_RUNS, and
+	 * returns n.  Not called when the user chose a prefetcher by --prefetch; when NULL,
+	 * upager's default does it.
 	 */
 	unsigned (*prefetch)(void *self, const struct upager_fault *fault, struct upager_run *run);
 	/* A page so brought was used (used != 0), or has left again unused. */

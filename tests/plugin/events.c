@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* events.c - a plug-in that writes down what it is told; test_plugin.c reads its text by dlsym(). */
+/*
+ * events.c - a plug-in that writes down what it is told; test_plugin.c reads its text by dlsym().
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +23,8 @@ static void note(const char *fmt, ...)
 	va_end(ap);
 }
 
-static void *init(const struct upager_host *h, const char *args, uint64_t capacity, char *err, size_t len)
+static void *init(const struct upager_host *h, const char *args, uint64_t capacity, char *err,
+		  size_t len)
 {
 	host = h;
 	note("init '%s' %lu\n", args, (unsigned long)capacity);
@@ -36,11 +39,11 @@ static void fini(void *self)
 static void insert(void *self, upager_page *page, uint64_t key, unsigned flags)
 {
 	host->set(page, host->get(page) + 100 + host->mm(page));
-	note("insert mm %u at %lx flags %x file %lx dirty %d age %lu key %lu %s%s%s\n", host->mm(page),
-	     (unsigned long)host->address(page), host->vma_flags(page), (unsigned long)host->file(page),
-	     host->dirty(page), (unsigned long)host->age(page), (unsigned long)key,
-	     flags & UPAGER_REFAULT ? "R" : "", flags & UPAGER_PREFETCHED ? "P" : "",
-	     flags & UPAGER_WRITTEN ? "W" : "");
+	note("insert mm %u at %lx flags %x file %lx dirty %d age %lu key %lu %s%s%s\n",
+	     host->mm(page), (unsigned long)host->address(page), host->vma_flags(page),
+	     (unsigned long)host->file(page), host->dirty(page), (unsigned long)host->age(page),
+	     (unsigned long)key, flags & UPAGER_REFAULT ? "R" : "",
+	     flags & UPAGER_PREFETCHED ? "P" : "", flags & UPAGER_WRITTEN ? "W" : "");
 	next = page;
 }
 
@@ -99,8 +102,9 @@ static void tick(void *self, uint64_t now_ns)
 
 static unsigned prefetch(void *self, const struct upager_fault *f, struct upager_run *run)
 {
-	note("fault mm %u at %lx in %lx-%lx flags %x soft %d max %u\n", f->mm, (unsigned long)f->address,
-	     (unsigned long)f->vma_start, (unsigned long)f->vma_end, f->vma_flags, f->soft, f->max_pages);
+	note("fault mm %u at %lx in %lx-%lx flags %x soft %d max %u\n", f->mm,
+	     (unsigned long)f->address, (unsigned long)f->vma_start, (unsigned long)f->vma_end,
+	     f->vma_flags, f->soft, f->max_pages);
 	run[0] = (struct upager_run){ f->address + UPAGER_PAGE_SIZE, 3, 5 };
 	return 1;
 }

@@ -2,10 +2,11 @@
 /*
  * hostile.c - a plug-in that does what its arguments say, for test_plugin.c and plugin.sh.
  *
- *	hostile.so:KIND[@N]      the N-th victim() and all later ones (default: the first) are of that kind
+ *	hostile.so:KIND[@N]      the N-th victim() and all later ones (default: the first) are so
  *
- * Until then, and with KIND "good", it is a first-in-first-out policy.  It remembers at most ROOM pages.
- * Built with -DABI=…, -DSIZE=…, -DWITHOUT_VICTIM, -DOTHER_NAME it is one that must not be loaded at all.
+ * Until then, and with KIND "good", it is a first-in-first-out policy.  It remembers at most ROOM
+ * pages. Built with -DABI=…, -DSIZE=…, -DWITHOUT_VICTIM, -DOTHER_NAME it is one that must not be
+ * loaded at all.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -48,7 +49,8 @@ static void misbehave(const char *kind)
 			pause();
 }
 
-static void *init(const struct upager_host *host, const char *args, uint64_t capacity, char *err, size_t len)
+static void *init(const struct upager_host *host, const char *args, uint64_t capacity, char *err,
+		  size_t len)
 {
 	struct hostile *h;
 

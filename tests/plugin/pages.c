@@ -4,9 +4,9 @@
  *
  *	pages PAGES ROUNDS CHILDREN
  *
- * It writes PAGES pages, each full of its number, and forks CHILDREN children, who write half of theirs anew.  Then
- * each of them looks at all of its pages ROUNDS times, back and forth, and writes every third.  ROUNDS 0: until
- * standard input ends.  Prints "ok" when no byte was wrong.
+ * It writes PAGES pages, each full of its number, and forks CHILDREN children, who write half of
+ * theirs anew.  Then each of them looks at all of its pages ROUNDS times, back and forth, and
+ * writes every third.  ROUNDS 0: until standard input ends.  Prints "ok" when no byte was wrong.
  */
 #include <poll.h>
 #include <stdint.h>
@@ -35,7 +35,8 @@ static uint64_t check_page(long i)
 	for (int k = 0; k < WORDS; k++) {
 		if (page[i][k] == v + (uint64_t)k * (uint64_t)i)
 			continue;
-		fprintf(stderr, "pages: page %ld, word %d is %lx\n", i, k, (unsigned long)page[i][k]);
+		fprintf(stderr, "pages: page %ld, word %d is %lx\n", i, k,
+			(unsigned long)page[i][k]);
 		exit(1);
 	}
 	return v;
@@ -79,7 +80,8 @@ int main(int argc, char **argv)
 	nr = atol(argv[1]);
 	n = atol(argv[2]);
 	children = atol(argv[3]);
-	page = mmap(NULL, (size_t)nr * sizeof(*page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	page = mmap(NULL, (size_t)nr * sizeof(*page), PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (page == MAP_FAILED)
 		return 2;
 	for (long i = 0; i < nr; i++)

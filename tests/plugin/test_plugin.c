@@ -149,7 +149,8 @@ static int drain(void)
 
 static void refused(const char *name, const char *why)
 {
-	assert_int_equal(policy_open(spec(name), NR, &host, &ops, &policy, err, sizeof(err)), -EINVAL);
+	assert_int_equal(policy_open(spec(name), NR, &host, &ops, &policy, err, sizeof(err)),
+			 -EINVAL);
 	if (!strstr(err, why) || strchr(err, '\n'))
 		fail_msg("%s: '%s', expected '…%s…'", name, err, why);
 	assert_null(watch.call);
@@ -344,7 +345,8 @@ static void test_prefetch_a_user_s_choice_is_not_overruled(void **state)
 	assert_ptr_equal(pops, prefetcher_find("stride"));
 	pops->fini(prefetch);
 	ops->fini(policy);
-	assert_int_equal(prefetch_open("nonsense", true, &pops, &prefetch, err, sizeof(err)), -EINVAL);
+	assert_int_equal(prefetch_open("nonsense", true, &pops, &prefetch, err, sizeof(err)),
+			 -EINVAL);
 }
 
 static void test_prefetch_answers_are_cut_to_what_was_asked(void **state)
@@ -417,8 +419,8 @@ static void test_fair_the_largest_gives_first(void **state)
 /* ---- bad answers ---- */
 
 /*
- * 10 pages; two are out, one of them evicted, when `kind` answers wrongly.  From then on the default policy gives
- * every page once, that which was out and comes back as well.
+ * 10 pages; two are out, one of them evicted, when `kind` answers wrongly.  From then on the
+ * default policy gives every page once, that which was out and comes back as well.
  */
 static void falls_back(const char *kind, const char *why)
 {
@@ -483,8 +485,8 @@ static void test_fall_back_with_pages_out_each_end_of_them_is_taken(void **state
 }
 
 /*
- * Ten pages, of which it offers the last again and again; only the others can leave.  After 256 times they are
- * taken, without being asked for.
+ * Ten pages, of which it offers the last again and again; only the others can leave.  After 256
+ * times they are taken, without being asked for.
  */
 static void test_victim_only_one_that_cannot_leave_the_others_are_taken(void **state)
 {
@@ -633,7 +635,8 @@ static void test_victim_crashes_the_front_knows_in_what(void **state)
 
 static void test_victim_does_not_return_the_watchdog_ends_it(void **state)
 {
-	dies("loop", "did not return from victim() for 5 seconds"); /* one that sleeps: see init-sleep */
+	dies("loop",
+	     "did not return from victim() for 5 seconds"); /* one that sleeps: see init-sleep */
 }
 
 static void test_epitaph_a_death_outside_of_calls_is_not_its_fault(void **state)
@@ -700,8 +703,12 @@ static void random_steps(const char *name, u64 seed)
 
 static void test_random_steps_good_and_hostile_never_lose_a_page(void **state)
 {
-	static const char *const kinds[] = { "fifo.so", "fair.so", "hostile.so:good", "hostile.so:twice@50",
-					     "hostile.so:dead@500", "hostile.so:null@1000" };
+	static const char *const kinds[] = {"fifo.so",
+					    "fair.so",
+					    "hostile.so:good",
+					    "hostile.so:twice@50",
+					    "hostile.so:dead@500",
+					    "hostile.so:null@1000"};
 	u64 seed = 20261120;
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
@@ -719,7 +726,8 @@ static void test_names_what_is_a_plugin(void **state)
 	assert_false(policy_is_plugin("sieve"));
 	assert_false(policy_is_plugin("sieve:a=/b"));
 	assert_false(policy_is_plugin("mine.so"));
-	assert_int_equal(policy_open("nonsense", NR, &host, &ops, &policy, err, sizeof(err)), -EINVAL);
+	assert_int_equal(policy_open("nonsense", NR, &host, &ops, &policy, err, sizeof(err)),
+			 -EINVAL);
 	assert_non_null(strstr(err, "there are"));
 	assert_non_null(strstr(err, " " POLICY_DEFAULT));
 }
