@@ -23,20 +23,34 @@
 #include "sup.h"
 #include "sys/remote.h"
 
-/* Run by run; what cannot be had, for lack of room above all, stays to be copied at the first write. */
+/* The kernel copies the pages of `due`, which the model has separated; those that it does not, at the first write. */
+static int copy_pages(struct space *child, struct remote *r, struct range due)
+{
+	long result;
+
+	if (range_empty(due))
+		return 0;
+	child->sup->stats.separated += range_len(due) >> PAGE_SHIFT;
+	return remote_syscall(r, &result, SYS_madvise, due.start, range_len(due), MADV_POPULATE_WRITE, 0, 0,
+			      child->sup->secret);
+}
+
+/* What cannot be had, for lack of room above all, stays shared until the first write. */
 static void separate(struct space *child, struct remote *r)
 {
-	struct range run = { 0, 0 };
-	long result;
+	struct range run = { 0, 0 }, due = { 0, 0 }; /* runs next to each other: one call */
 
 	while (!range_empty(run = mm_cow_next_shared(child->mm, run.end))) {
 		if (mm_cow_separate(child->mm, run))
 			continue;
-		if (remote_syscall(r, &result, SYS_madvise, run.start, range_len(run), MADV_POPULATE_WRITE,
-				   0, 0, child->sup->secret))
-			return;
-		child->sup->stats.separated += range_len(run) >> PAGE_SHIFT;
+		if (run.start != due.end) {
+			if (copy_pages(child, r, due))
+				return;
+			due.start = run.start;
+		}
+		due.end = run.end;
 	}
+	(void)!copy_pages(child, r, due); /* dead: remote_end() says so again */
 }
 
 /* Not while a call is in the kernel that changes its memory: its next fork wants all of it protected. */

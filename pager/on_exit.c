@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "mm/reclaim.h"
 #include "stager.h"
 #include "sup.h"
 
@@ -94,17 +95,21 @@ static bool prepare(struct task *t)
 		return true;
 	if (space->forking)
 		return false;
+	/* Nothing is evicted from this space until the thread is gone: it must not wait for that. */
+	mm_reclaim(space->sup->world)->emergency++;
 	if (t->clear_tid && mm_users(space->mm) > 1)
 		ready = make_writable(space, t->clear_tid);
-	return prepare_robust_list(t) && ready;
+	ready &= prepare_robust_list(t);
+	mm_reclaim(space->sup->world)->emergency--;
+	return ready;
 }
 
-void exit_begin(struct task *t)
+void exit_begin(struct task *t, int status)
 {
 	t->exiting = true;
 	if (t->space) {
 		t->space->nr_exiting++;
-		stager_leave(t);
+		stager_leave(t, status);
 	}
 	if (prepare(t)) {
 		(void)tracee_resume(t->tid, 0);

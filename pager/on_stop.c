@@ -378,7 +378,7 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 		if (check_level >= CHECK_AUDIT && t->space && mm_users(t->space->mm) == 1 &&
 		    !t->space->caller)
 			audit_space(t->space, "exit");
-		exit_begin(t);
+		exit_begin(t, (int)s.msg);
 		break;
 	case TE_OTHER:
 		(void)tracee_resume(t->tid, 0);

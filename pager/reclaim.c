@@ -24,7 +24,9 @@ static bool space_may(struct space *space)
 		return space->pass_may;
 	space->pass = r->pass;
 	space->pass_may = space->stager && !space->stager->dying && !space->forking && !space->keep &&
-			  list_empty(&space->waiters) && list_empty(&space->exit_waiters) &&
+			  /* Calls that wait for us go first; those that wait for another call may need room. */
+			  (space->caller || list_empty(&space->waiters)) &&
+			  list_empty(&space->exit_waiters) &&
 			  !space->fork_waits &&
 			  !(space->nr_exiting && exit_pending(space->sup, space));
 	return space->pass_may;

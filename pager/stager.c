@@ -205,9 +205,9 @@ static void make_stub(struct birth *b)
  * A signal would end its whole process: it is told.  What was queued before is done first; nothing is queued
  * any more.
  */
-static void tell_to_end(struct stager *st)
+static void tell_to_end(struct stager *st, int code)
 {
-	struct stub_cmd end = { .nr = STUB_CMD_EXIT };
+	struct stub_cmd end = { .nr = SYS_exit, .arg = { (u64)code } };
 
 	if (st->dying || !st->pid)
 		return;
@@ -324,7 +324,7 @@ int stager_create(struct task *t, struct tracee_stop *death)
 		tell_model(b.st);
 	} else if (b.st->pid) {
 		b.st->space = NULL;
-		tell_to_end(b.st); /* its end frees it */
+		tell_to_end(b.st, 0); /* its end frees it */
 	} else {
 		stager_free(b.st);
 	}
@@ -380,16 +380,28 @@ void stager_stop(struct stager *st, struct tracee_stop s)
 	case TE_NONE:
 	case TE_NO_TASKS:
 		break;
-	case TE_SIGNAL:
+	case TE_SIGNAL: /* a SIGSTOP for its process */
+		(void)tracee_resume(st->pid, s.status);
+		break;
 	case TE_GROUP_STOP:
+		/* It stops with its process, but not while others need what it is at. */
+		st->stopped = !st->nr_ops && !st->dying;
+		if (st->stopped)
+			(void)tracee_listen(st->pid);
+		else
+			(void)tracee_resume(st->pid, 0);
+		break;
 	case TE_NEW:
+		st->stopped = false;
+		(void)tracee_resume(st->pid, 0);
+		break;
 	case TE_SECCOMP:
 	case TE_SYSCALL:
 	case TE_FORKED:
 	case TE_EXEC:
 	case TE_EXITING:
 	case TE_OTHER:
-		(void)tracee_resume(st->pid, 0); /* no signal is for it, and it never stops for long */
+		(void)tracee_resume(st->pid, 0);
 		break;
 	}
 }
@@ -397,7 +409,7 @@ void stager_stop(struct stager *st, struct tracee_stop s)
 void stager_end(struct stager *st)
 {
 	if (st->pid) {
-		tell_to_end(st);
+		tell_to_end(st, 0);
 		return;
 	}
 	reclaim_forget_places(st);
@@ -405,12 +417,12 @@ void stager_end(struct stager *st)
 		stager_free(st);
 }
 
-void stager_leave(struct task *t)
+void stager_leave(struct task *t, int status)
 {
 	struct stager *st = t->space ? t->space->stager : NULL;
 
 	if (st && st->tgid == t->tgid && !task_of_process(t->space->sup, t->tgid))
-		tell_to_end(st);
+		tell_to_end(st, status >> 8 & 0xff);
 }
 
 int stager_suspend(struct space *space)
@@ -420,7 +432,7 @@ int stager_suspend(struct space *space)
 
 	if (!st)
 		return 0;
-	tell_to_end(st);
+	tell_to_end(st, 0);
 	do {
 		s = tracee_wait(st->pid);
 		if (s.event == TE_NO_TASKS)
@@ -519,6 +531,8 @@ void stager_kick(struct stager *st)
 	st->queued = false;
 	follow(st);
 	stub_kick(&st->stub);
+	if (st->stopped)
+		(void)tracee_interrupt(st->pid); /* it reports its group stop anew, and is resumed */
 }
 
 struct stager_op stager_next_lost(struct stager *st)

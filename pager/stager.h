@@ -88,6 +88,7 @@ struct stager {
 	bool has_unwanted;      /* some place is `unwanted` */
 	bool stuck;             /* a page could not be moved back: write soon */
 	u32 nr_ops;             /* commands whose results are to come */
+	bool stopped;           /* with its process (SIGSTOP) */
 	bool queued;            /* commands were queued since the last kick */
 	bool dying;             /* it was told to end, or has */
 	struct place place[STAGING_PAGES];
@@ -105,8 +106,11 @@ int must_check stager_create(struct task *t, struct tracee_stop *death);
 bool stager_owns(const struct space *space, u64 addr);
 /* The space is gone, and with it what its stagers have. */
 void stagers_detach(struct space *space);
-/* A task of the program is about to end: the stub must not be the last of its process. */
-void stager_leave(struct task *t);
+/*
+ * A task of the program is about to end with that wait status.  The stub must not be left alone in its process; and
+ * as it may be the last to go, it goes with the same exit code, which then is the process's.
+ */
+void stager_leave(struct task *t, int status);
 /*
  * End the space's stub and wait for that, for a call that the kernel refuses to processes with more than one
  * thread.  stager_create() may follow.  Returns 0 or -ESRCH.

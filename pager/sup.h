@@ -258,8 +258,8 @@ void faults_serve(void *space);
 int must_check cow_separate(struct task *t, struct tracee_stop *death);
 
 /* ---- on_exit.c ---- */
-/* `t` is at PTRACE_EVENT_EXIT: make the pages ready that the kernel will write, then let it die. */
-void exit_begin(struct task *t);
+/* `t` is at PTRACE_EVENT_EXIT, to end with wait status `status`: make the pages ready that the kernel will write, then let it die. */
+void exit_begin(struct task *t, int status);
 /* Try again for those who could not be let go yet. */
 void exits_retry(struct space *space);
 /* Some task of `space` may still write such pages: it must not be forked now. */

@@ -130,6 +130,11 @@ int tracee_resume_to_syscall(pid_t tid, int sig)
 	return (int)trace(PTRACE_SYSCALL, tid, NULL, (void *)(long)sig);
 }
 
+int tracee_interrupt(pid_t tid)
+{
+	return (int)trace(PTRACE_INTERRUPT, tid, NULL, NULL);
+}
+
 int tracee_listen(pid_t tid)
 {
 	return (int)trace(PTRACE_LISTEN, tid, NULL, NULL);

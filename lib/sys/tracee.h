@@ -52,6 +52,8 @@ struct tracee_stop tracee_poll(pid_t tid);
 int tracee_resume(pid_t tid, int sig);
 /* Resume until the next entry to or exit from a system call. */
 int tracee_resume_to_syscall(pid_t tid, int sig);
+/* Have a running or listening task report a stop. */
+int tracee_interrupt(pid_t tid);
 /* Leave a group-stopped task stopped, and hear of its continuation. */
 int tracee_listen(pid_t tid);
 
