@@ -7,7 +7,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build/release
 log=$root/build/demo.log
 packages="build-essential cmake ninja-build pkg-config liburing-dev libseccomp-dev libjansson-dev
-	python3"
+	liblz4-dev libzstd-dev libxxhash-dev python3"
 
 say()
 {
@@ -41,7 +41,8 @@ install()
 	apt-get -qq -y install --no-install-recommends $missing >/dev/null
 }
 
-# show PROGRAM WHAT-TO-LOOK-AT [PROG ARG…]: run it under the pager, with its summary.
+# show PROGRAM WHAT-TO-LOOK-AT [PROG ARG…]: run it under the pager, with its summary and $options.
+options=
 show()
 {
 	name=$1 hint=$2
@@ -50,7 +51,8 @@ show()
 	say "$name"
 	echo "  look at: $hint"
 	echo
-	"$build/pager/upager" run --stat -- "$@" 2>&1
+	# shellcheck disable=SC2086 # a list of words
+	"$build/pager/upager" run --stat $options -- "$@" 2>&1
 }
 
 install
@@ -77,4 +79,10 @@ text = json.dumps(words)
 print("python3 made", len(text), "bytes of JSON with", len(re.findall(r"\d+", text)), "numbers")
 subprocess.run(["echo", "and a child process said hello"])
 '
+options="--memory 32M"
+show small_room "half of its memory: what does not fit is compressed, and no word of it is lost"
+say "A policy of your own: demo/policy/fair.c, built with one command"
+cc -shared -fPIC -O2 -I "$root/include" -o "$build/fair.so" "$root/demo/policy/fair.c"
+options="--memory 32M --policy $build/fair.so:ahead=16"
+show small_room "the same under it: 16 pages are brought with each that is needed"
 say "That was upager. Try it: $build/pager/upager run --stat -- PROG [ARG...]"
