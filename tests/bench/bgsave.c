@@ -3,11 +3,12 @@
  * bgsave.c - a process saves itself by fork, as Redis does: the child reads all of the memory while
  * the parent goes on writing.
  *
- *	bgsave write|save [-m MIB]
+ *	bgsave write|save|after [-m MIB]
  *
  * MIB of memory (256); the parent writes to a tenth of its pages in random order, the child reads every
  * page in order and must see each as it was at the fork.  write: prints elapsed ns a write of the parent, what
- * its clients feel.  save: prints elapsed ns a page from the fork to the end of the child.
+ * its clients feel.  save: prints elapsed ns a page from the fork to the end of the child.  after: prints
+ * elapsed ns a write of the parent to the other pages when the child has gone, each its first since the fork.
  */
 #include <sys/wait.h>
 
@@ -36,33 +37,48 @@ static _Noreturn void save(void)
 	_exit(0);
 }
 
-/* Returns the ns that the parent's writes took; *save_ns is the time from the fork to the child's end. */
-static u64 fork_and_write(const u32 *pages, u64 nr_writes, u64 *save_ns)
+/* ns of each part. */
+struct times {
+	u64 writes; /* of the parent, beside the child */
+	u64 save;   /* from the fork to the child's end */
+	u64 after;  /* the parent's writes to the other pages, then */
+};
+
+static u64 write_pages(const u32 *pages, u64 nr)
 {
-	u64 start = now_ns(), begin, end;
+	u64 start = now_ns();
+
+	for (u64 i = 0; i < nr; i++)
+		*word_of(pages[i]) = ~0UL;
+	return now_ns() - start;
+}
+
+static struct times fork_and_write(const u32 *pages, u64 nr_writes)
+{
+	u64 start = now_ns();
 	pid_t child = fork();
+	struct times t;
 	int status;
 
 	if (child < 0)
 		die("fork");
 	if (!child)
 		save();
-	begin = now_ns();
-	for (u64 i = 0; i < nr_writes; i++)
-		*word_of(pages[i]) = ~0UL;
-	end = now_ns();
+	t.writes = write_pages(pages, nr_writes);
 	if (waitpid(child, &status, 0) != child)
 		die("waitpid");
 	if (status)
 		exit(1);
-	*save_ns = now_ns() - start;
-	return end - begin;
+	t.save = now_ns() - start;
+	t.after = write_pages(pages + nr_writes, nr_pages - nr_writes);
+	return t;
 }
 
 int main(int argc, char **argv)
 {
-	bool of_writes = argc > 1 && !strcmp(argv[1], "write");
-	u64 mib = 256, nr_writes, write_ns, save_ns;
+	const char *what = argc > 1 ? argv[1] : "";
+	u64 mib = 256, nr_writes;
+	struct times t;
 	u32 *pages;
 
 	if (argc == 4 && !strcmp(argv[2], "-m"))
@@ -70,18 +86,20 @@ int main(int argc, char **argv)
 	else if (argc != 2)
 		mib = 0;
 	nr_pages = scaled(mib * MIB) / PAGE_SIZE;
-	if (!nr_pages || (!of_writes && strcmp(argv[1], "save")))
-		usage("write|save [-m MIB]");
+	if (!nr_pages || (strcmp(what, "write") && strcmp(what, "save") && strcmp(what, "after")))
+		usage("write|save|after [-m MIB]");
 	nr_writes = u64_max(nr_pages / WRITTEN_PART, 1);
 	mem = map_untouched(nr_pages * PAGE_SIZE);
 	for (u64 page = 0; page < nr_pages; page++)
 		*word_of(page) = page + 1;
 	pages = shuffled((u32)nr_pages, 1);
-	write_ns = fork_and_write(pages, nr_writes, &save_ns);
-	if (of_writes)
-		print_per_op(write_ns, nr_writes);
+	t = fork_and_write(pages, nr_writes);
+	if (!strcmp(what, "write"))
+		print_per_op(t.writes, nr_writes);
+	else if (!strcmp(what, "save"))
+		print_per_op(t.save, nr_pages);
 	else
-		print_per_op(save_ns, nr_pages);
+		print_per_op(t.after, nr_pages - nr_writes);
 	free(pages);
 	return 0;
 }

@@ -106,7 +106,7 @@ static void build_mine(struct command *c, const struct bench_options *opt, const
 {
 	*c = (struct command){ 0 };
 	if (m->base != BASE_MODEL) {
-		add_upager(c, opt, NULL);
+		add_upager(c, opt, m->mine);
 		if (measure_has_budget(m))
 			add_budget(c, opt, m, need_bytes);
 		add(c, "--");

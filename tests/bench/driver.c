@@ -224,8 +224,8 @@ static void take_table(const struct bench_options *opt, const struct measures *t
 static int take_all(const struct bench_options *opt, json_t *rows)
 {
 	struct tally t = {
-		.all = calloc(plain_measures.nr + memory_measures.nr + budget_measures.nr,
-			      sizeof(*t.all)),
+		.all = calloc(plain_measures.nr + cow_measures.nr + memory_measures.nr +
+			      budget_measures.nr, sizeof(*t.all)),
 	};
 	const int *counts = t.counts;
 
@@ -233,6 +233,7 @@ static int take_all(const struct bench_options *opt, json_t *rows)
 		return EXIT_BROKEN;
 	report_head();
 	take_table(opt, &plain_measures, &t, rows);
+	take_table(opt, &cow_measures, &t, rows);
 	take_table(opt, &memory_measures, &t, rows);
 	if (opt->only && !strncmp(opt->only, "budget", strlen("budget")))
 		take_table(opt, &budget_measures, &t, rows);

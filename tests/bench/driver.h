@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * driver.h - what the parts of the bench driver share: driver.c takes the measures that measures.c
- * and measures_memory.c list, command.c says what is run for each, runner.c runs one program once,
+ * driver.h - what the parts of the bench driver share: driver.c takes the measures that measures.c,
+ * measures_cow.c and measures_memory.c list, command.c says what is run for each, runner.c runs one program once,
  * report.c prints and writes what came out.
  */
 #ifndef BENCH_DRIVER_H
@@ -40,6 +40,7 @@ struct measure {
 	int rounds;
 	double limit; /* the median must not be above it; 0: for information */
 	const char *const *options; /* for BASE_OPTIONS; NULL-terminated */
+	const char *const *mine; /* options of `upager run` on our own side; NULL: none */
 	/*
 	 * NULL, or the same commands with less to do, run beside each: both sides' figures are then by what
 	 * factor the large is slower than the small one.
@@ -73,7 +74,7 @@ struct measures {
 	const struct measure *m;
 	size_t nr;
 };
-extern const struct measures plain_measures, memory_measures;
+extern const struct measures plain_measures, memory_measures, cow_measures;
 extern const struct measures budget_measures; /* only taken when asked for by -m budget */
 
 #define MAX_ROUNDS 64
