@@ -26,6 +26,8 @@ struct pte_ref pte_offset(const struct mm_struct *mm, u64 addr)
 	BUG_ON(addr >= TASK_SIZE);
 	for (int level = PGTABLE_DEPTH - 1; level > 0 && t; level--)
 		t = t->child[entry_index(addr, level)];
+	if (t)
+		__builtin_prefetch(&t->nr_used, 1); /* who sets the entry counts it, in another line and page */
 	return (struct pte_ref){ t, pte_index(addr) };
 }
 
