@@ -177,11 +177,14 @@ u32 mm_prefetch(struct mm_struct *mm, u64 addr, u32 nr, u32 *slot)
 	struct mm_world *world = mm->world;
 	struct vm_area_struct *vma = vma_lookup(mm, addr);
 	u64 room = mm_room(world), keep = world->reclaim.budget >> PREFETCH_ROOM_SHIFT;
-	struct pte_ref ref = pte_offset(mm, addr);
+	struct pte_ref ref;
 	u64 done = 0;
 
 	*slot = 0;
-	if (!vma || vma->vm_flags & (VM_UNMANAGED | VM_LOCKED) || !ref.table || !nr || room <= keep)
+	if (!vma || vma->vm_flags & (VM_UNMANAGED | VM_LOCKED) || !nr || room <= keep)
+		return 0;
+	ref = pte_offset(mm, addr);
+	if (!ref.table)
 		return 0;
 	nr = (u32)u64_min(u64_min(nr, SWAP_BUF_PAGES), room - keep);
 	nr = (u32)u64_min(nr, u64_min((vma->vm_end - addr) >> PAGE_SHIFT, PTRS_PER_TABLE - ref.index));
@@ -201,7 +204,7 @@ u32 mm_prefetch(struct mm_struct *mm, u64 addr, u32 nr, u32 *slot)
 void mm_prefetch_used(struct mm_struct *mm, u64 addr)
 {
 	struct mm_world *world = mm->world;
-	pte_t pte = pte_lookup(mm, addr);
+	pte_t pte = addr < TASK_SIZE ? pte_lookup(mm, addr) : (pte_t){ 0 };
 	struct frame *frame;
 
 	if (!pte_present(pte))

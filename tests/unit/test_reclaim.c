@@ -1030,6 +1030,18 @@ static void test_prefetch_passes_over_staged_locked_and_refused(void **state)
 	fake_mm_destroy(mm);
 }
 
+/* a prefetcher, perhaps the user's own, may name any page */
+static void test_prefetch_beyond_the_address_space_brings_nothing(void **state)
+{
+	struct mm_struct *mm = swapped_mm(1, 64);
+	u32 slot;
+
+	assert_int_equal(mm_prefetch(mm, TASK_SIZE, 1, &slot), 0);
+	assert_int_equal(mm_prefetch(mm, -P, 1, &slot), 0);
+	mm_prefetch_used(mm, TASK_SIZE);
+	fake_mm_destroy(mm);
+}
+
 static void test_prefetched_page_is_counted_used_or_wasted_once(void **state)
 {
 	struct mm_struct *mm = swapped_mm(3, 64);
@@ -1119,6 +1131,7 @@ int main(void)
 		cmocka_unit_test(test_prefetch_keeps_room_for_faults),
 		cmocka_unit_test(test_prefetch_stops_at_page_to_be_waited_for_and_names_its_slot),
 		cmocka_unit_test(test_prefetch_passes_over_staged_locked_and_refused),
+		cmocka_unit_test(test_prefetch_beyond_the_address_space_brings_nothing),
 		cmocka_unit_test(test_prefetched_page_is_counted_used_or_wasted_once),
 		cmocka_unit_test(test_page_info_tells_first_mapping_and_age),
 	};
