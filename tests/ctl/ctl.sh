@@ -8,6 +8,7 @@
 # any failure, 77 when the machine cannot run programs under upager at all.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../verdict.bash"
 upager='' bin=''
 
 while getopts u:b: opt; do
@@ -32,35 +33,7 @@ finish()
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
-passed=0 failed=0 mask=022
-
-# verdict WHAT WHY: WHY is empty when it passed.
-verdict()
-{
-	if [ -z "$2" ]; then
-		passed=$((passed + 1))
-		echo "ok $1"
-	else
-		failed=$((failed + 1))
-		echo "FAIL $1: $2"
-	fi
-}
-
-# expect WHAT GOT WANTED
-expect()
-{
-	[ "$2" = "$3" ] && verdict "$1" '' || verdict "$1" "'$2', expected '$3'"
-}
-
-# until_true CONDITION…: 10 seconds at the most.
-until_true()
-{
-	for _ in $(seq 500); do
-		"$@" && return 0
-		sleep 0.02
-	done
-	return 1
-}
+mask=022
 
 # start NAME [OPTION…]: a sleeper under upager. Sets front, program, supervisor, area, tid, child, sock.
 start()
@@ -453,5 +426,4 @@ case_bad()
 for name in "$@"; do
 	"case_$name"
 done
-echo "ctl: $passed passed, $failed failed"
-[ $failed -eq 0 ] && [ $passed -gt 0 ]
+summary ctl

@@ -8,6 +8,7 @@
 # failure, 77 when the machine cannot run programs under upager at all.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../verdict.bash"
 upager='' bin='' include=''
 
 while getopts u:b:i: opt; do
@@ -33,34 +34,11 @@ finish()
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
-passed=0 failed=0
-
-# expect WHAT GOT WANTED
-expect()
-{
-	if [ "$2" = "$3" ]; then
-		passed=$((passed + 1))
-		echo "ok $1"
-	else
-		failed=$((failed + 1))
-		echo "FAIL $1: '$2', expected '$3'"
-	fi
-}
 
 # contains WHAT FILE TEXT: exactly one line of FILE has it.
 contains()
 {
 	expect "$1" "$(grep -cF -- "$3" "$2"; grep -vF -- "$3" "$2" | head -n 3)" "1"
-}
-
-# until_true CONDITION…: 10 seconds at the most.
-until_true()
-{
-	for _ in $(seq 500); do
-		"$@" && return 0
-		sleep 0.02
-	done
-	return 1
 }
 
 # run POLICY PAGES ROUNDS CHILDREN: with 1 MiB; output to ./out, errors to ./err. Sets status.
@@ -246,5 +224,4 @@ case_install()
 for name in "$@"; do
 	"case_$name"
 done
-echo "plugin: $passed passed, $failed failed"
-[ $failed -eq 0 ] && [ $passed -gt 0 ]
+summary plugin
