@@ -65,8 +65,8 @@ static const struct argp_option options[] = {
 	{ "fault-around", OPT_FAULT_AROUND, "PAGES|off", 0,
 	  "Fill ahead of sequential first touches, up to PAGES pages at a time (default 64)", 0 },
 	{ "cow", OPT_COW, "lazy|around:N|eager", 0,
-	  "When a page shared by fork is copied: at its first write (default), with up to N pages "
-	  "around it, or at the fork", 0 },
+	  "When pages shared by fork are separated: each at its first write (default), with its "
+	  "unshared neighbours in a block of N, or all at the fork", 0 },
 	{ "layout", OPT_LAYOUT, "kernel|topdown|bottomup", 0,
 	  "Who chooses the addresses of mappings: the kernel (default), or upager, downwards or upwards, "
 	  "which gives the same addresses in every run", 0 },

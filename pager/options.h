@@ -17,7 +17,7 @@ enum stat_format {
 /* When a page that processes share after a fork is separated (--cow). */
 enum cow_mode {
 	COW_LAZY,   /* at the first write, that page alone */
-	COW_AROUND, /* at the first write, with up to cow_around of its neighbours */
+	COW_AROUND, /* at the first write, which frees its unshared neighbours too */
 	COW_EAGER,  /* at the fork */
 };
 
@@ -53,7 +53,7 @@ struct run_options {
 	bool prefetch_yields; /* prefetch is the default: a plug-in's own goes first */
 	u32 fault_around_pages; /* for sequential first touches; 1: off */
 	enum cow_mode cow;
-	u32 cow_around;       /* pages, for COW_AROUND */
+	u32 cow_around;       /* for COW_AROUND: pages of the block that is looked at */
 	enum mm_layout_mode layout;
 	enum overcommit_mode overcommit;
 	u64 commit_limit;     /* bytes; 0: what the machine has (pager/limits.c) */
