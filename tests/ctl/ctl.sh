@@ -4,7 +4,7 @@
 #
 #	ctl.sh -u /path/to/upager -b BINDIR CASE…
 #
-# Cases: maps list settings socket clients dump bad.  Prints "ok|FAIL|skip WHAT" lines and a summary; status 1 on
+# Cases: maps list settings options socket clients dump bad.  Prints "ok|FAIL|skip WHAT" lines and a summary; status 1 on
 # any failure, 77 when the machine cannot run programs under upager at all.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -229,6 +229,62 @@ case_settings()
 	refused settings ctl 1 "and no policy" "$front" policy=sieve
 	stop
 	expect "it ends well" $status 0
+}
+
+# What is said on the command line of the budget, and is wrong: 125 and one line, before anything is started.
+case_options()
+{
+	local words what
+	while IFS='|' read -r words what; do
+		# shellcheck disable=SC2086 # a list of words
+		timeout 20 "$upager" run $words -- touch started 2>complaint
+		expect "$words" "$? $(wc -l <complaint)" "125 1"
+		expect "it is said why: $what" "$(grep -cF -- "$what" complaint)" 1
+	done <<-END
+		--memory much|bad memory size 'much'
+		--memory 1.5M|bad memory size '1.5M'
+		--memory -1|bad memory size '-1'
+		--memory 99999999999T|bad memory size
+		--memory 0|too small
+		--memory 65535|64K at least
+		--policy sieve|--policy needs --memory
+		--prefetch none|--prefetch needs --memory
+		--swap zpool|--swap needs --memory
+		--swap-pool 1M|--swap-pool needs --memory
+		--memory 1M --policy nonsense|no policy 'nonsense': there are
+		--memory 1M --policy s3fifo:what=1|unknown parameter 'what'
+		--memory 1M --policy s3fifo:small=much|small
+		--memory 1M --policy :|a name is missing
+		--memory 1M --prefetch nonsense|no prefetcher 'nonsense': there are
+		--memory 1M --prefetch off|no prefetcher 'off'
+		--memory 1M --prefetch ./mine.so|no prefetcher
+		--memory 1M --swap nonsense|bad swap 'nonsense'
+		--memory 1M --swap zpool:gzip|zpool:lz4 or zpool:zstd
+		--memory 1M --swap file:|file:PATH
+		--memory 1M --swap file:a,file:b|a second swap file
+		--memory 1M --swap file:a --swap file:b|a second swap file
+		--memory 1M --swap size=1G|bad swap 'size=1G'
+		--memory 1M --swap file:a,size=0|bad size
+		--memory 1M --swap file:a,checksum=maybe|on or off
+		--memory 1M --swap file:a,colour=red|a file has size= and checksum=
+		--memory 1M --swap file:a --swap-pool 1M|needs a pool
+		--memory 1M --swap-pool few|bad --swap-pool
+		--memory 1M --swap file:missing/file|missing/file
+		--fault-around on|bad --fault-around
+		--fault-around 513|1 to 512
+		--cow around:0|bad --cow
+		--cow around|bad --cow
+	END
+	[ ! -e started ]
+	expect "nothing was started" $? 0
+	for words in "--memory 1m" "--memory 1M --swap zpool,file:$work,size=8M,checksum=off" \
+		"--memory 1M --swap zpool:zstd --swap file:f --swap-pool 1M" "--fault-around off" \
+		"--memory 64K --policy lru2:inactive=1/4,ghost=50% --prefetch cluster:4" "--cow around:4"; do
+		# shellcheck disable=SC2086 # a list of words
+		timeout 20 "$upager" run $words -- true 2>complaint
+		expect "$words" "$? $(cat complaint)" "0 "
+	done
+	expect "no swap file is left" "$(find . -name 'f*' -o -name '*swap*')" ''
 }
 
 # shrunk BYTES: at most so much is resident.
