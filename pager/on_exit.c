@@ -93,6 +93,8 @@ static bool prepare(struct task *t)
 
 	if (!space || space->uffd < 0)
 		return true;
+	if (space->sup->ending) /* nobody is left to wait for it */
+		return true;
 	if (space->forking)
 		return false;
 	/* Nothing is evicted from this space until the thread is gone: it must not wait for that. */
