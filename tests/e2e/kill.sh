@@ -6,7 +6,7 @@
 #
 # Parts: the supervisor (who traces the program), the front process (the pid the user started), the
 # front before the program has started (start), and any process of the run, with the front after it.  Under a
-# budget also the stub, whoever of its siblings it serves, with the front after it.  After each kill the
+# budget also a stub (with it goes the process whose thread it is), with the front after it.  After each kill the
 # whole tree must be gone within two seconds, no byte in the files may be wrong (journal.c; with -m
 # records.c of tests/memory, each of whose writers has KIB), and nothing may be left in /dev/shm or of a swap
 # file $SWAPFILE that the options name. Prints "ok|FAIL PART" lines and a summary.
@@ -55,12 +55,14 @@ descendants()
 	done
 }
 
-# The stubs below a pid: they have a name of their own.
+# The stubs below a pid: threads with a name of their own.
 stubs()
 {
-	local pid
+	local pid task
 	for pid in $(descendants "$1"); do
-		grep -qs '^upager-stub$' "/proc/$pid/comm" && echo "$pid"
+		for task in /proc/"$pid"/task/*; do
+			grep -qs '^upager-stub$' "$task/comm" && basename "$task"
+		done
 	done
 }
 

@@ -9,7 +9,7 @@
  * of the run that still lives two seconds after PROG is gone, and one "left NAME" for each file in
  * /dev/shm. Being a child subreaper, runone inherits whatever the run leaves behind, so that no
  * process escapes by changing its session; before it exits it kills what is left, on a time-out
- * everything. As root it gives the run a /dev/shm of its own, for the machine's is everybody's;
+ * everything, and when it gets SIGTERM or its own parent ends. As root it gives the run a /dev/shm of its own, for the machine's is everybody's;
  * without root that check is not made. It ends with status 0 when PROG ended by itself and left
  * nothing, else 1 (2: misuse).
  *
@@ -34,6 +34,13 @@
 
 #define GRACE_MS 2000
 #define MAX_PROCS 4096
+
+static volatile sig_atomic_t told_to_end;
+
+static void on_term(int sig)
+{
+	told_to_end = 1;
+}
 
 static long now_ms(void)
 {
@@ -223,6 +230,7 @@ static pid_t start(const struct options *o, char **argv)
 		return pid;
 	}
 	setsid();
+	signal(SIGTERM, SIG_DFL);
 	redirect(0, o->in, O_RDONLY);
 	if (o->out)
 		redirect(1, o->out, O_WRONLY | O_CREAT | O_TRUNC);
@@ -245,7 +253,7 @@ static int watch(const struct options *o, pid_t pid)
 
 	if (!f)
 		die(o->status);
-	while (!(ended = reap(pid, &st)) && now_ms() < deadline)
+	while (!(ended = reap(pid, &st)) && now_ms() < deadline && !told_to_end)
 		pause_ms(2);
 	if (!ended)
 		fprintf(f, "timeout\n");
@@ -287,6 +295,8 @@ int main(int argc, char **argv)
 			"-s STATUS -- PROG…\n");
 		return 2;
 	}
+	signal(SIGTERM, on_term);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		die("PR_SET_CHILD_SUBREAPER");
 	o.own_shm = own_shm();
