@@ -369,6 +369,7 @@ int supervise(const struct run_options *opt, struct run_shared *shared, pid_t ro
 {
 	static struct sup sup;
 	struct mm_world_stats pages;
+	struct reclaim_summary reclaim;
 	int ret;
 
 	sup = (struct sup){ .opt = opt, .shared = shared, .root = root };
@@ -400,7 +401,8 @@ int supervise(const struct run_options *opt, struct run_shared *shared, pid_t ro
 	run_loop(&sup);
 	mm_world_stats(sup.world, &pages);
 	if (opt->stat != STAT_NONE && !shared->exec_errno)
-		ret = stats_write(&sup.stats, &pages, opt);
+		ret = stats_write(&sup.stats, &pages, reclaim_summary(&sup, &reclaim) ? &reclaim : NULL,
+				  opt);
 	if (dump_close(&sup))
 		ret = EXIT_UPAGER;
 	sup_fini(&sup);

@@ -88,6 +88,7 @@ static void count_handled(struct stats *stats, const struct vm_fault *vmf, u64 s
 {
 	if (vmf->handler != FH_NONE)
 		hist_add(&stats->latency[vmf->handler], now - since_ns);
+	stats->stalled_ns += now - since_ns;
 }
 
 /* The bytes of a page cannot be had any more: that access gets SIGBUS. */

@@ -11,13 +11,8 @@
 #include "reclaimer.h"
 #include "sup.h"
 
-/* Runs whose use is not known yet, of each address space. */
-#define NR_OPEN_RUNS 16
-
 struct space_prefetch {
 	void *state; /* the prefetcher's, for this mm; NULL: none */
-	struct prefetch_run open[NR_OPEN_RUNS];
-	u32 hand;
 };
 
 int prefetch_init(struct sup *sup, char *err, size_t len)
@@ -69,27 +64,27 @@ void reclaim_mm_gone(struct space *space)
 	space->prefetch = NULL;
 }
 
-/* The fault at vpn is where a stream goes on: what was brought for it has been used. */
-static void prove(struct space *space, u64 vpn)
+/* What the prefetcher now knows to have been used. */
+static void prove(struct space *space)
 {
-	struct space_prefetch *p = space->prefetch;
+	struct reclaimer *r = space->sup->reclaim;
+	struct prefetch_run run[PREFETCH_MAX_RUNS];
+	u32 n = r->prefetch->proven ? r->prefetch->proven(r->prefetcher, space->prefetch->state, run) : 0;
 
-	for (u32 i = 0; i < NR_OPEN_RUNS; i++) {
-		struct prefetch_run *run = &p->open[i];
-
-		if (!run->nr || run->vpn + (u64)run->stride * run->nr != vpn)
-			continue;
-		for (u32 k = 0; k < run->nr; k++)
-			mm_prefetch_used(space->mm, (run->vpn + (u64)run->stride * k) << PAGE_SHIFT);
-		run->nr = 0;
-	}
+	for (u32 i = 0; i < n; i++)
+		for (u32 k = 0; k < run[i].nr; k++)
+			mm_prefetch_used(space->mm, (run[i].vpn + (u64)run[i].stride * k) << PAGE_SHIFT);
 }
 
-/* Bring one run.  Returns how many pages of it are here now. */
-static void bring(struct space *space, const struct prefetch_run *run)
+/* Bring one run; neighbours together. */
+static void bring(struct space *space, struct prefetch_run *run)
 {
 	u32 done = 0, slot;
 
+	if (run->stride == -1) { /* the same, from its low end */
+		run->vpn -= run->nr - 1;
+		run->stride = 1;
+	}
 	while (done < run->nr) {
 		u64 addr = (run->vpn + (u64)run->stride * done) << PAGE_SHIFT;
 		u32 n = mm_prefetch(space->mm, addr, run->stride == 1 ? run->nr - done : 1, &slot);
@@ -123,10 +118,8 @@ void reclaim_prefetch(struct space *space, const struct vm_fault *vmf)
 	f.vma_end = vma.end >> PAGE_SHIFT;
 	/* What a window takes must not be what the next fault waits for. */
 	f.max = (u32)u64_min(u64_min(room > r->low / 2 ? room - r->low / 2 : 0, 64), r->budget / 32);
-	prove(space, f.vpn);
 	n = r->prefetch->fault(r->prefetcher, p->state, &f, run);
-	for (u32 i = 0; i < n; i++) {
+	prove(space);
+	for (u32 i = 0; i < n; i++)
 		bring(space, &run[i]);
-		p->open[p->hand++ % NR_OPEN_RUNS] = run[i];
-	}
 }

@@ -112,6 +112,7 @@ static u32 take_victims(struct sup *sup, u64 want)
 	for (; nr < want && nr < VICTIM_BATCH; nr++) {
 		if (mm_isolate(sup->world, r->can_move, may_evict, NULL, &v))
 			break;
+		*(r->waiting ? &r->direct : &r->background) += 1;
 		if (v.how == EVICT_ZAP)
 			zap_begin(sup, &v);
 		else

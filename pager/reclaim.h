@@ -83,6 +83,19 @@ int must_check reclaim_set_memory(struct sup *sup, u64 bytes, char *err, size_t 
  * Returns 0, or -errno with one line of why and the old policy kept.
  */
 int must_check reclaim_set_policy(struct sup *sup, const char *spec, char *err, size_t len);
+/* What the summary (--stat) says of a run with a budget. */
+struct reclaim_summary {
+	struct reclaim_stats model;
+	u64 budget, staged_max;    /* pages */
+	u64 background, direct;    /* victims taken ahead of need; while somebody waited */
+	u64 flushed;               /* pages written out for a fork */
+	u64 soft_failed, oom_kills, write_errors, read_errors;
+	u64 pool_bytes, pool_bytes_max, pool_pages, packed_bytes, same_pages;
+	u64 file_pages, file_bytes_written, file_bytes_read, spilled;
+	char policy[160], prefetch[160];
+};
+/* Returns false: this run has no budget. */
+bool reclaim_summary(const struct sup *sup, struct reclaim_summary *out);
 /* Settings and figures as key=value lines, sizes in bytes. */
 void reclaim_show(struct sup *sup, FILE *out);
 

@@ -131,6 +131,41 @@ void reclaim_fini(struct sup *sup)
 	sup->reclaim = NULL;
 }
 
+bool reclaim_summary(const struct sup *sup, struct reclaim_summary *out)
+{
+	const struct reclaimer *r = sup->reclaim;
+	struct swap_store_stats st;
+
+	if (!r)
+		return false;
+	swap_store_stats(r->store, &st);
+	*out = (struct reclaim_summary){
+		.model = *mm_reclaim_stats(sup->world),
+		.budget = r->budget,
+		.staged_max = r->staged_max,
+		.background = r->background,
+		.direct = r->direct,
+		.flushed = r->flushed,
+		.soft_failed = r->soft_failed,
+		.oom_kills = r->oom_kills,
+		.write_errors = r->write_errors,
+		.read_errors = st.read_errors + st.checksum_errors,
+		.pool_bytes = st.pool_bytes,
+		.pool_bytes_max = st.pool_bytes_max,
+		.pool_pages = st.pool_pages,
+		.packed_bytes = st.packed_bytes,
+		.same_pages = st.same_pages,
+		.file_pages = st.file_pages,
+		.file_bytes_written = st.file_bytes_written,
+		.file_bytes_read = st.file_bytes_read,
+		.spilled = st.spilled,
+	};
+	policy_describe(mm_reclaim(sup->world)->ops, mm_reclaim(sup->world)->policy, r->policy_spec,
+			out->policy, sizeof(out->policy));
+	snprintf(out->prefetch, sizeof(out->prefetch), "%s", sup->opt->prefetch);
+	return true;
+}
+
 void reclaim_show(struct sup *sup, FILE *out)
 {
 	const struct reclaimer *r = sup->reclaim;

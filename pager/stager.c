@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -287,8 +288,39 @@ static void tell_model(struct stager *st)
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, 0, NULL);
 }
 
+/* Limits that the program set for itself are not for what we add: they are lifted for the birth. */
+static const int lifted[] = { RLIMIT_NOFILE, RLIMIT_AS, RLIMIT_NPROC };
+
+static void lift_limits(pid_t tid, struct rlimit saved[])
+{
+	for (size_t i = 0; i < ARRAY_SIZE(lifted); i++) {
+		struct rlimit more;
+
+		saved[i] = (struct rlimit){ RLIM_INFINITY, RLIM_INFINITY };
+		if (prlimit(tid, lifted[i], NULL, &saved[i]))
+			continue;
+		more = saved[i];
+		more.rlim_cur = more.rlim_max;
+		if (lifted[i] == RLIMIT_NOFILE)
+			more.rlim_max = more.rlim_cur = u64_max(more.rlim_max, 1024);
+		else
+			more.rlim_max = more.rlim_cur = RLIM_INFINITY;
+		if (prlimit(tid, lifted[i], &more, NULL)) { /* without privilege, as far as it goes */
+			more = (struct rlimit){ saved[i].rlim_max, saved[i].rlim_max };
+			(void)prlimit(tid, lifted[i], &more, NULL);
+		}
+	}
+}
+
+static void restore_limits(pid_t tid, const struct rlimit saved[])
+{
+	for (size_t i = 0; i < ARRAY_SIZE(lifted); i++)
+		(void)prlimit(tid, lifted[i], &saved[i], NULL);
+}
+
 int stager_create(struct task *t, struct tracee_stop *death)
 {
+	struct rlimit saved[ARRAY_SIZE(lifted)];
 	struct space *space = t->space;
 	struct sup *sup = space->sup;
 	struct birth b = { .sup = sup, .space = space, .fds = { -1, -1, -1 } };
@@ -309,12 +341,14 @@ int stager_create(struct task *t, struct tracee_stop *death)
 	b.r.idle = faults_serve;
 	b.r.idle_arg = space;
 	mm_reclaim(sup->world)->emergency++;
+	lift_limits(t->tid, saved);
 	give_fd(&b, 0, b.st->stub.memfd);
 	map_area(&b);
 	give_fd(&b, 1, space->uffd);
 	give_fd(&b, 2, sup->stub_fd);
 	make_stub(&b);
 	close_fds(&b);
+	restore_limits(t->tid, saved);
 	ret = remote_end(&b.r);
 	mm_reclaim(sup->world)->emergency--;
 	*death = b.r.death;

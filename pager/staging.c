@@ -101,6 +101,7 @@ static void on_filled(struct stager *st, const struct stager_op *op, s64 err, u3
 			p->state = PLACE_STAGED;
 			st->nr_staged++;
 			r->nr_staged++;
+			r->staged_max = u64_max(r->staged_max, r->nr_staged);
 		} else {
 			r->nr_leaving++;
 			staging_place_due(st, op->place + i);
@@ -291,8 +292,10 @@ void staging_flush_stuck(struct sup *sup)
 
 	r->flushing = false;
 	list_for_each_entry(st, &sup->stagers, link) {
-		while (st->stuck && write_out(st, JOB_PAGES))
-			;
+		u32 n;
+
+		while (st->stuck && (n = write_out(st, JOB_PAGES)))
+			r->flushed += n;
 		r->flushing |= st->stuck;
 	}
 }

@@ -13,6 +13,7 @@
 #include "base/hist.h"
 #include "mm/mm_api.h"
 
+struct reclaim_summary;
 struct run_options;
 
 #define STATS_MAX_CALLS 64
@@ -28,6 +29,7 @@ struct stats {
 	u64 unmanaged_images;         /* execs that could not be given a userfaultfd */
 	u64 holds;                    /* times a thread was held on our CPU */
 	u64 separated;                /* pages copied at a fork (--cow eager) */
+	u64 stalled_ns;               /* threads asleep in faults, all together */
 	u64 lost;                     /* accesses that got SIGBUS: their page could not be read back */
 	int root_status;              /* PROG's, as waitpid gives it */
 };
@@ -36,10 +38,10 @@ u64 now_ns(void);
 void stats_start(struct stats *stats);
 
 /*
- * Write the summary to opt->output (or stderr).
+ * Write the summary to opt->output (or stderr).  reclaim: NULL without a budget.
  * Returns 0, or 125 with one line said when the file cannot be written.
  */
 int stats_write(const struct stats *stats, const struct mm_world_stats *pages,
-		const struct run_options *opt);
+		const struct reclaim_summary *reclaim, const struct run_options *opt);
 
 #endif /* UPAGER_STATS_H */
