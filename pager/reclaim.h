@@ -89,6 +89,7 @@ struct reclaim_summary {
 	u64 budget, staged_max;    /* pages */
 	u64 background, direct;    /* victims taken ahead of need; while somebody waited */
 	u64 flushed;               /* pages written out for a fork */
+	u64 out_pages, out_bytes;  /* stored; bytes as packed */
 	u64 soft_failed, oom_kills, write_errors, read_errors;
 	u64 pool_bytes, pool_bytes_max, pool_pages, packed_bytes, same_pages;
 	u64 file_pages, file_bytes_written, file_bytes_read, spilled;

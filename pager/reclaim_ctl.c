@@ -146,6 +146,8 @@ bool reclaim_summary(const struct sup *sup, struct reclaim_summary *out)
 		.background = r->background,
 		.direct = r->direct,
 		.flushed = r->flushed,
+		.out_pages = r->out_pages,
+		.out_bytes = r->out_bytes,
 		.soft_failed = r->soft_failed,
 		.oom_kills = r->oom_kills,
 		.write_errors = r->write_errors,

@@ -89,6 +89,7 @@ struct reclaimer {
 	u64 pool_bytes, file_bytes; /* what the store may use */
 	int swap_fd;           /* -1: none */
 	struct policy_host policy_host;
+	u64 out_pages, out_bytes; /* that were stored; bytes as packed */
 	u64 background, direct, flushed, staged_max;
 	u64 oom_kills, soft_failed, write_errors;
 };

@@ -102,7 +102,7 @@ static json_t *json_reclaim(const struct reclaim_summary *r)
 
 	return json_pack(
 		"{so ss ss s{so so so so so so so so} s{so so so so so so so so so so so}"
-		" s{so so so so} s{so so so} so so}",
+		" s{so so so so} s{so so so} so so so so}",
 		"budget", json_u64(r->budget), "policy", r->policy, "prefetch", r->prefetch,
 		"evictions", "done", json_u64(m->evicted), "clean", json_u64(m->clean),
 		"background", json_u64(r->background), "direct", json_u64(r->direct),
@@ -119,6 +119,7 @@ static json_t *json_reclaim(const struct reclaim_summary *r)
 		"wasted", json_u64(m->prefetch_wasted), "soft_failed", json_u64(r->soft_failed),
 		"refaults", "count", json_u64(m->refaults), "distance_sum",
 		json_u64(m->refault_distance), "away_ms_sum", json_u64(m->refault_ms),
+		"out_pages", json_u64(r->out_pages), "out_packed_bytes", json_u64(r->out_bytes),
 		"staged_max", json_u64(r->staged_max), "oom_kills", json_u64(r->oom_kills));
 }
 
@@ -190,9 +191,9 @@ static void write_reclaim(FILE *f, const struct reclaim_summary *r)
 		fprintf(f, "  refaults: %lu, on the average %.0f evictions and %.0f ms after they left\n",
 			m->refaults, part(m->refault_distance, m->refaults),
 			part(m->refault_ms, m->refaults));
-	fprintf(f, "  pool: %lu pages in %lu KiB (at most %lu KiB), ratio %.2f, %lu of one word\n",
-		r->pool_pages, r->pool_bytes / 1024, r->pool_bytes_max / 1024,
-		part((r->pool_pages - r->same_pages) << PAGE_SHIFT, r->packed_bytes), r->same_pages);
+	fprintf(f, "  %lu pages stored, ratio %.2f; pool: %lu pages in %lu KiB, at most %lu KiB\n",
+		r->out_pages, part(r->out_pages << PAGE_SHIFT, r->out_bytes), r->pool_pages,
+		r->pool_bytes / 1024, r->pool_bytes_max / 1024);
 	if (r->file_bytes_written)
 		fprintf(f, "  file: %lu pages; %lu KiB written, %lu KiB read, %lu pages spilled by the pool\n",
 			r->file_pages, r->file_bytes_written / 1024, r->file_bytes_read / 1024,

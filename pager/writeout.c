@@ -45,6 +45,10 @@ int store_page(struct sup *sup, u32 slot, const struct pack_page *page)
 
 	swap_store_drop(sup->reclaim->store, slot);
 	err = swap_store_put(sup->reclaim->store, slot, &page->packed);
+	if (!err || err == -EINPROGRESS) {
+		sup->reclaim->out_pages++;
+		sup->reclaim->out_bytes += page->packed.len;
+	}
 	if (err == -ENOSPC)
 		sup->reclaim->swap_full = true;
 	return err;
