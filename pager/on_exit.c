@@ -91,7 +91,7 @@ static bool prepare(struct task *t)
 	struct space *space = t->space;
 	bool ready = true;
 
-	if (!space || space->uffd < 0 || space->sup->ending)
+	if (!space || space->uffd < 0)
 		return true;
 	if (space->sup->ending) /* nobody is left to wait for it */
 		return true;
