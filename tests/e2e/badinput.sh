@@ -169,6 +169,48 @@ else
 	echo "skip other users and /proc: not root"
 fi
 
+# ---- a budget, and a swap file that cannot be ----
+budget=("$upager" run --memory 1M)
+echo "not to be touched" >precious
+mkfifo fifo
+ln -s precious link
+mkdir readonly
+refuses 125 "swap file in a folder that is not there" "${budget[@]}" --swap file:missing/swap -- true
+refuses 125 "swap file is a pipe" "${budget[@]}" --swap file:fifo -- true
+refuses 125 "swap file is a device" "${budget[@]}" --swap file:/dev/full -- true
+refuses 125 "swap file is somebody's file" "${budget[@]}" --swap file:precious -- true
+refuses 125 "swap file is a link to one" "${budget[@]}" --swap file:link -- true
+refuses 125 "swap file in /proc" "${budget[@]}" --swap file:/proc/swap -- true
+[ "$(cat precious)" = "not to be touched" ] && verdict "that file is as it was" '' ||
+	verdict "that file is as it was" "$(ls -l precious)"
+refuses 125 "swap file larger than any" "${budget[@]}" --swap file:swap,size=8388608T -- true
+hello=("${budget[@]}" --swap "zpool,file:$work/swap,size=16M" -- /bin/echo hello)
+refuses_or_works "with a budget: no file may be written" \
+	bash -c '(ulimit -f 0; exec "$@") 2> >(cat >&2) | cat; exit ${PIPESTATUS[0]}' - "${hello[@]}"
+refuses_or_works "with a budget: locked memory limited" bash -c 'ulimit -l 0; exec "$@"' - "${hello[@]}"
+refuses_or_works "with a budget: address space limited" bash -c 'ulimit -v 40000; exec "$@"' - "${hello[@]}"
+refuses_or_works "with a budget: one process" bash -c 'ulimit -u 1; exec "$@"' - "${hello[@]}"
+for n in 4 6 8 10 12 14 16 20; do
+	refuses_or_works "with a budget: at most $n descriptors" bash -c "ulimit -n $n; exec \"\$@\"" - "${hello[@]}"
+done
+for call in userfaultfd ptrace pidfd_getfd io_uring_setup clone3 eventfd2 memfd_create fallocate; do
+	refuses_or_works "with a budget: $call is forbidden" "$bin/deny" $call "${hello[@]}"
+done
+if [ "$(id -u)" = 0 ]; then
+	refuses_or_works "with a budget: another user" \
+		setpriv --reuid=65534 --regid=65534 --clear-groups "${hello[@]}"
+	refuses 125 "swap file in a folder of another's" \
+		setpriv --reuid=65534 --regid=65534 --clear-groups "${budget[@]}" --swap file:readonly/swap -- true
+	mount -t tmpfs -o ro bad readonly 2>/dev/null &&
+		refuses 125 "swap file on a read-only filesystem" "${budget[@]}" --swap file:readonly/swap -- true &&
+		umount readonly
+fi
+run "${budget[@]}" --swap file:folder -- /bin/echo hello
+[ "$st$(cat out)$(ls -A folder)" = "exit 0hello" ] && verdict "swap file in a folder that is named" '' ||
+	verdict "swap file in a folder that is named" "ended '$st': $err $(ls -A folder)"
+left=$(ls -A | grep -E 'swap' || true)
+[ -z "$left" ] && verdict "no swap file is left" '' || verdict "no swap file is left" "$left"
+
 # ---- missing descriptors: the status alone can tell ----
 # status STATUS WHAT SHELL-COMMAND
 status()

@@ -18,6 +18,10 @@ static const struct {
 	{ "seccomp", SYS_seccomp },
 	{ "pidfd_getfd", SYS_pidfd_getfd },
 	{ "io_uring_setup", SYS_io_uring_setup },
+	{ "clone3", SYS_clone3 },
+	{ "eventfd2", SYS_eventfd2 },
+	{ "memfd_create", SYS_memfd_create },
+	{ "fallocate", SYS_fallocate },
 };
 
 int main(int argc, char **argv)
