@@ -64,6 +64,7 @@ static void *packer_main(void *arg)
 	struct pack_job *job;
 	u64 one = 1;
 
+	pthread_setname_np(pthread_self(), "upager-pack");
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
 		while (list_empty(&p->todo) && !p->stop)

@@ -101,6 +101,21 @@ static void retry_waiters(struct sup *sup)
 	}
 }
 
+/*
+ * How many victims the stubs can be told of now.  To ask the policy for more would only stir its queues: a victim
+ * that is refused goes to their far end.
+ */
+static u64 commands_room(struct sup *sup)
+{
+	struct stager *st;
+	u64 room = 0;
+
+	list_for_each_entry(st, &sup->stagers, link)
+		if (!st->dying && stager_room(st, STUB_RING / 4))
+			room = u64_max(room, (stub_room(&st->stub) - STUB_RING / 4) / 2);
+	return room;
+}
+
 /* Ask the policy for up to `want` victims and begin with each.  Returns how many. */
 static u32 take_victims(struct sup *sup, u64 want)
 {
@@ -109,6 +124,7 @@ static u32 take_victims(struct sup *sup, u64 want)
 	struct victim v;
 	u32 nr = 0;
 
+	want = u64_min(want, commands_room(sup));
 	for (; nr < want && nr < VICTIM_BATCH; nr++) {
 		if (mm_isolate(sup->world, r->can_move, may_evict, NULL, &v))
 			break;

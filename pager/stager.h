@@ -46,6 +46,7 @@ struct place {
 	u32 pfn;
 	u8 state;      /* enum place_state */
 	bool clean;    /* DUE, DROPPING: its slot held its bytes already */
+	bool lost;     /* it could not be read */
 	bool unwanted; /* the program has freed the page: to be dropped when nobody is at it */
 };
 

@@ -253,7 +253,7 @@ static u32 write_out(struct stager *st, u64 want)
 	for (u32 i = 0; i < STAGING_PAGES && job->nr < JOB_PAGES && job->nr < want; i++) {
 		struct place *p = &st->place[(place + i) % STAGING_PAGES];
 
-		if (p->state != PLACE_STAGED || p->unwanted)
+		if (p->state != PLACE_STAGED || p->unwanted || p->lost)
 			continue;
 		p->state = PLACE_READING;
 		mm_write_begin(sup->world, p->pfn);
@@ -326,10 +326,10 @@ static bool place_packed(struct stager *st, const struct pack_page *page)
 	if (mm_staged_unwanted(sup->world, p->pfn) || p->clean)
 		return true;
 	if (page->result == PACK_GONE) {
-		/* Somebody has taken it out of our own staging area. */
-		sup_fail(sup, "a page of process %d is gone from where upager kept it; the tree is ended",
-			 st->space ? st->space->pid : st->pid);
-		return true;
+		/* Its process is ending; or somebody took it out of our staging area: whoever asks gets SIGBUS. */
+		p->lost = true;
+		staging_stay(st, page->place);
+		return false;
 	}
 	switch (store_page(sup, slot_of(sup, p->pfn), page)) {
 	case 0:
