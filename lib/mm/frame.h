@@ -38,6 +38,7 @@ enum frame_flags {
 	FRAME_LISTED = 1 << 0,     /* the policy has it */
 	FRAME_PROBATION = 1 << 2,  /* the policy has named it a victim, and will hear what became of it */
 	FRAME_PREFETCHED = 1 << 1, /* brought ahead of need, and not known to have been used */
+	FRAME_STUCK = 1 << 3,      /* STAGED: the machine would not move it back; it leaves by its slot */
 };
 
 /*

@@ -71,7 +71,7 @@ static int find_bytes(struct mm_world *world, const struct frame *cache, swp_ent
 static bool may_unstage(const struct vm_area_struct *vma, const struct frame *cache)
 {
 	/* Its one pte and the cache. */
-	return cache && cache->state == FRAME_STAGED &&
+	return cache && cache->state == FRAME_STAGED && !(cache->flags & FRAME_STUCK) &&
 	       swap_slot(vma->vm_mm->world, (swp_entry_t){ cache->slot })->count == 2 &&
 	       (vma->vm_flags & (VM_ACCESS_FLAGS | VM_LOCKED)) == (VM_READ | VM_WRITE);
 }
@@ -122,7 +122,8 @@ void mm_unstaged(struct mm_world *world, u32 pfn, struct mm_struct *mm, u64 addr
 	struct pte_ref ref;
 
 	BUG_ON(frame->state != FRAME_BUSY);
-	if (err) {
+	if (err) { /* else two threads that want it could have it moved in vain for ever */
+		frame->flags |= FRAME_STUCK;
 		frame_set_state(frame, FRAME_STAGED);
 		return;
 	}
