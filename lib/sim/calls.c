@@ -287,7 +287,7 @@ static int advise_page(struct sim *sim, struct sim_page *p, int advice)
 		if (*f & VM_LOCKED || !anonymous)
 			return -EINVAL;
 		p->lazyfree = p->state == SIM_PRESENT;
-		p->maybe_zero |= p->lazyfree && p->tag;
+		p->maybe_zero |= p->tag != 0; /* what is out is dropped at once */
 		return 0;
 	}
 	BUG("advice %d", advice);

@@ -2,7 +2,8 @@
 /*
  * compare.c - does the model say what the oracle and the machine say?
  *
- * Flags, files and counters must equal the oracle's; ptes the machine's.  Three leniencies, each with its name:
+ * Flags, files and counters must equal the oracle's; ptes the machine's; a page that is out must have its bytes in
+ * staging or in its slot (I12).  Three leniencies, each with its name:
  *   VM_ACCOUNT   whether mprotect clears it depends on an anon_vma, which the oracle does not have;
  *   alien        pages that the kernel made by itself need not be known to the model;
  *   lag          when protection was lifted and nobody has stored yet, the kernel still shares what the
@@ -11,7 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "sim/sim.h"
+#include "sim/swapper.h"
 
 #define NOT_COMPARED (VM_ACCOUNT | VM_SOFTDIRTY)
 
@@ -100,10 +101,13 @@ static void check_counters(const struct sim_space *s)
 		    s->def_flags);
 }
 
-static void check_content(const struct sim *sim, const struct sim_page *p, u32 i)
+static void check_content(const struct sim_space *s, u32 i)
 {
-	u8 holds = p->state == SIM_PRESENT ? sim->frame[p->frame].tag : 0;
+	const struct sim_page *p = &s->page[i];
+	u8 holds = p->state == SIM_PRESENT ? s->sim->frame[p->frame].tag : 0;
 
+	if (p->state == SIM_NONE && sim_managed(p) && !p->dropped && !sim_find_swapped(s, sim_addr(i), &holds))
+		holds = 0;
 	if (holds != p->tag && !(p->maybe_zero && holds == 0))
 		BUG("page %u holds %u, stored was %u", i, holds, p->tag);
 }
@@ -120,8 +124,13 @@ static u32 check_pte(struct sim_space *s, u32 i)
 			BUG("page %u is on the machine and not in the model", i);
 		return 0;
 	}
+	if (pte.state == PTE_SWAP) {
+		if (p->state != SIM_NONE && !sim_is_rescued(s, sim_addr(i)))
+			BUG("page %u is swapped out in the model, and the machine has it", i);
+		return 0;
+	}
 	if (p->state == SIM_NONE) {
-		if (!p->dropped)
+		if (!p->dropped && !pte.busy)
 			BUG("page %u is in the model and not on the machine", i);
 		return 1;
 	}
@@ -147,13 +156,15 @@ void sim_check_space(struct sim_space *s)
 	const struct vm_area_struct *vma;
 	u64 in_vmas = 0, rss = 0;
 
+	if (s->gone)
+		return;
 	for (vma = s->mm->mmap; vma; vma = vma->vm_next)
 		in_vmas += check_vma(s, vma);
 	check_counters(s);
 	if (in_vmas != s->mm->total_vm)
 		BUG("the oracle has a page mapped that is in no vma of the model");
 	for (u32 i = 0; i < SIM_PAGES; i++) {
-		check_content(s->sim, &s->page[i], i);
+		check_content(s, i);
 		if (sim_managed(&s->page[i]))
 			rss += check_pte(s, i);
 	}
@@ -173,7 +184,7 @@ void sim_check_sharing(struct sim *sim)
 	for (u32 n = 0; n < SIM_SPACES; n++) {
 		struct sim_space *s = sim->space[n];
 
-		for (u32 i = 0; s && i < SIM_PAGES; i++) {
+		for (u32 i = 0; s && !s->gone && i < SIM_PAGES; i++) {
 			const struct sim_page *p = &s->page[i];
 			struct pte_info pte;
 

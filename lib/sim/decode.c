@@ -23,29 +23,39 @@ static const struct {
 	const char *name;
 	u8 weight;
 } ops[NR_OPS] = {
-	[OP_LOAD] = { "load", 24 },
-	[OP_STORE] = { "store", 42 },
-	[OP_STORE_RUN] = { "store-run", 12 },
-	[OP_LOAD_RUN] = { "load-run", 6 },
-	[OP_MMAP] = { "mmap", 32 },
-	[OP_MUNMAP] = { "munmap", 12 },
-	[OP_MPROTECT] = { "mprotect", 18 },
-	[OP_MADVISE] = { "madvise", 18 },
-	[OP_MREMAP] = { "mremap", 18 },
-	[OP_BRK] = { "brk", 8 },
-	[OP_MLOCK] = { "mlock", 6 },
-	[OP_MUNLOCK] = { "munlock", 5 },
+	[OP_LOAD] = { "load", 16 },
+	[OP_STORE] = { "store", 27 },
+	[OP_STORE_RUN] = { "store-run", 10 },
+	[OP_LOAD_RUN] = { "load-run", 8 },
+	[OP_MMAP] = { "mmap", 24 },
+	[OP_MUNMAP] = { "munmap", 9 },
+	[OP_MPROTECT] = { "mprotect", 12 },
+	[OP_MADVISE] = { "madvise", 14 },
+	[OP_MREMAP] = { "mremap", 12 },
+	[OP_BRK] = { "brk", 6 },
+	[OP_MLOCK] = { "mlock", 4 },
+	[OP_MUNLOCK] = { "munlock", 4 },
 	[OP_MLOCKALL] = { "mlockall", 1 },
 	[OP_MUNLOCKALL] = { "munlockall", 2 },
 	[OP_MSEAL] = { "mseal", 1 },
-	[OP_FORK] = { "fork", 12 },
-	[OP_SHARE] = { "vfork", 3 },
-	[OP_EXEC] = { "exec", 3 },
-	[OP_EXIT] = { "exit", 9 },
-	[OP_RECONCILE] = { "reconcile", 6 },
-	[OP_SEND_LATE] = { "send-late", 6 },
-	[OP_READ_LATE] = { "read-late", 7 },
-	[OP_DROP_LAZYFREE] = { "drop-lazyfree", 5 },
+	[OP_FORK] = { "fork", 10 },
+	[OP_SHARE] = { "vfork", 2 },
+	[OP_EXEC] = { "exec", 2 },
+	[OP_EXIT] = { "exit", 8 },
+	[OP_RECONCILE] = { "reconcile", 5 },
+	[OP_SEND_LATE] = { "send-late", 5 },
+	[OP_READ_LATE] = { "read-late", 6 },
+	[OP_DROP_LAZYFREE] = { "drop-lazyfree", 4 },
+	[OP_BUDGET] = { "budget", 3 },
+	[OP_POLICY] = { "policy", 2 },
+	[OP_EVICT] = { "evict", 12 },
+	[OP_WRITE_OUT] = { "write-out", 10 },
+	[OP_STEP] = { "step", 14 },
+	[OP_COME_BACK] = { "come-back", 10 },
+	[OP_PREFETCH] = { "prefetch", 6 },
+	[OP_IO_FAILS] = { "io-fails", 2 },
+	[OP_PIN] = { "pin", 3 },
+	[OP_MACHINE] = { "machine", 2 },
 };
 
 /* What a hostile program passes. */
@@ -181,6 +191,7 @@ struct sim_op sim_decode_op(const u8 b[SIM_OP_BYTES])
 		.bottom_up = b[6] & 0x80,
 		.pick = b[4],
 		.quick = b[7] % 7 == 3,
+		.between = b[7] % 5 == 1 ? b[1] >> 4 : 0,
 	};
 
 	if (op.kind == OP_MMAP || op.kind == OP_RECONCILE)
@@ -239,12 +250,21 @@ void sim_print_op(const u8 *bytes, FILE *f)
 	case OP_DROP_LAZYFREE:
 		fprintf(f, " pick=%u", op.pick);
 		break;
+	case OP_BUDGET:
+	case OP_POLICY:
+	case OP_IO_FAILS:
+	case OP_PIN:
+	case OP_MACHINE:
+		fprintf(f, " pick=%u %s", op.pick, op.write ? "on" : "off");
+		break;
 	case OP_SEND_LATE:
 		fprintf(f, " %s", op.write ? "store" : "load");
 		break;
 	default:
 		break;
 	}
+	if (op.between)
+		fprintf(f, "  [%u between the kernel and us]", op.between);
 	if (op.alloc_fails_at)
 		fprintf(f, "  [allocation %u fails]", op.alloc_fails_at);
 	if (op.script.nth)

@@ -8,7 +8,7 @@
  */
 #include <sys/mman.h>
 
-#include "sim/sim.h"
+#include "sim/swapper.h"
 
 /* ---- frames ---- */
 
@@ -18,11 +18,11 @@ static u16 frame_new(struct sim *sim, u8 tag)
 
 	BUG_ON(!sim->nr_free);
 	f = sim->free_frame[--sim->nr_free];
-	sim->frame[f] = (struct sim_frame){ .tag = tag, .refs = 1 };
+	sim->frame[f] = (struct sim_frame){ .tag = tag, .refs = 1, .exclusive = true };
 	return f;
 }
 
-static void frame_unref(struct sim *sim, u16 f)
+void sim_frame_unref(struct sim *sim, u16 f)
 {
 	BUG_ON(!sim->frame[f].refs);
 	if (--sim->frame[f].refs == 0)
@@ -32,9 +32,27 @@ static void frame_unref(struct sim *sim, u16 f)
 void sim_pte_clear(struct sim *sim, struct sim_page *p)
 {
 	if (p->state == SIM_PRESENT)
-		frame_unref(sim, p->frame);
+		sim_frame_unref(sim, p->frame);
 	p->state = SIM_NONE;
-	p->wp = p->lazyfree = p->dropped = p->alien = p->lag = false;
+	p->wp = p->lazyfree = p->dropped = p->alien = p->lag = p->pinned = false;
+}
+
+u16 sim_frame_take(struct sim *sim, struct sim_page *p)
+{
+	u16 f = p->frame;
+
+	BUG_ON(p->state != SIM_PRESENT);
+	sim->frame[f].refs++;
+	sim_pte_clear(sim, p);
+	return f;
+}
+
+void sim_frame_give(struct sim *sim, struct sim_page *p, u16 f)
+{
+	BUG_ON(p->state != SIM_NONE);
+	sim_pte_clear(sim, p);
+	p->frame = f;
+	p->state = SIM_PRESENT;
 }
 
 void sim_pte_dup(struct sim *sim, const struct sim_page *from, struct sim_page *to)
@@ -46,8 +64,10 @@ void sim_pte_dup(struct sim *sim, const struct sim_page *from, struct sim_page *
 	to->alien = from->alien;
 	to->lag = from->lag;
 	to->frame = from->frame;
-	if (from->state == SIM_PRESENT)
+	if (from->state == SIM_PRESENT) {
 		sim->frame[from->frame].refs++;
+		sim->frame[from->frame].exclusive = false;
+	}
 }
 
 static void pte_set_frame(struct sim *sim, struct sim_page *p, u8 tag)
@@ -85,8 +105,7 @@ static struct sim_space *space_of(struct mm_struct *mm)
 	return mm_host(mm);
 }
 
-/* The error that the script has for this call, or 0. */
-static int scripted(struct sim *sim, bool may_lack_memory)
+int sim_scripted(struct sim *sim, bool may_lack_memory)
 {
 	struct sim_script *sc = &sim->script;
 
@@ -124,7 +143,7 @@ static int sim_arm(struct mm_struct *mm, struct range r)
 }
 
 /* Map one page: `tag` of new frames, or the zero page. */
-static int map_one(struct sim_space *s, u64 addr, bool zero, bool wp)
+static int map_one(struct sim_space *s, u64 addr, bool zero, u8 tag, bool wp)
 {
 	struct sim_page *p = sim_page(s, addr);
 
@@ -136,31 +155,32 @@ static int map_one(struct sim_space *s, u64 addr, bool zero, bool wp)
 	if (zero)
 		p->state = SIM_ZERO;
 	else
-		pte_set_frame(s->sim, p, 0);
+		pte_set_frame(s->sim, p, tag);
 	p->wp = wp;
 	return 0;
 }
 
-static int map_run(struct mm_struct *mm, u64 addr, u64 nr_pages, bool zero, unsigned int flags,
-		   u64 *done)
+static int map_run(struct mm_struct *mm, u64 addr, u64 nr_pages, bool zero, const u8 *src,
+		   unsigned int flags, u64 *done)
 {
 	struct sim_space *s = space_of(mm);
 	struct sim *sim = s->sim;
-	int refuse = scripted(sim, true);
+	int refuse = sim_scripted(sim, true);
 	u64 n = refuse ? u64_min(nr_pages - 1, sim->script.after) : nr_pages;
 	int err = 0;
 
 	*done = 0;
 	BUG_ON(!nr_pages || !page_aligned(addr));
 	while (!err && *done < n) {
-		err = map_one(s, addr + *done * PAGE_SIZE, zero, zero || flags & HW_WP);
+		err = map_one(s, addr + *done * PAGE_SIZE, zero, src ? src[*done * PAGE_SIZE] : 0,
+			      zero || flags & HW_WP);
 		*done += !err;
 	}
 	if (!err)
 		err = refuse;
 	/* A zeropage that could not be protected is there all the same, and not told: hw_linux.c. */
 	if (err && zero && sim->injected && sim->script.after == 0 &&
-	    !map_one(s, addr + *done * PAGE_SIZE, true, false))
+	    !map_one(s, addr + *done * PAGE_SIZE, true, 0, false))
 		sim_page(s, addr + *done * PAGE_SIZE)->alien = true;
 	if (!err && !(flags & HW_NOWAKE))
 		wake_range(sim, range_of(addr, nr_pages << PAGE_SHIFT));
@@ -169,20 +189,19 @@ static int map_run(struct mm_struct *mm, u64 addr, u64 nr_pages, bool zero, unsi
 
 static int sim_map_zero(struct mm_struct *mm, u64 addr, u64 nr_pages, unsigned int flags, u64 *done)
 {
-	return map_run(mm, addr, nr_pages, true, flags, done);
+	return map_run(mm, addr, nr_pages, true, NULL, flags, done);
 }
 
 static int sim_map_copy(struct mm_struct *mm, u64 addr, u64 nr_pages, const void *src,
 			unsigned int flags, u64 *done)
 {
-	BUG_ON(src); /* no swap in this model yet: every new page is zeroes */
-	return map_run(mm, addr, nr_pages, false, flags, done);
+	return map_run(mm, addr, nr_pages, false, src, flags, done);
 }
 
 static int sim_protect(struct mm_struct *mm, struct range r, unsigned int flags)
 {
 	struct sim_space *s = space_of(mm);
-	int err = scripted(s->sim, false);
+	int err = sim_scripted(s->sim, false);
 
 	if (err)
 		return err;
@@ -214,6 +233,9 @@ const struct hw_ops sim_hw_ops = {
 	.map_copy = sim_map_copy,
 	.protect = sim_protect,
 	.wake = sim_wake,
+	.unstage = sim_unstage,
+	.peek = sim_peek,
+	.unstage_drop = sim_unstage_drop,
 };
 
 /* ---- faults ---- */
@@ -229,24 +251,37 @@ int sim_fault_of(const struct sim_page *p, bool write)
 
 #define MAX_TRIES 40
 
+/* It was answered: is its thread awake, or will the one who moves its page wake it? */
+static void check_woken(const struct sim_space *s, u64 addr, const struct vm_fault *vmf)
+{
+	bool moving = vmf->handler == FH_DO_SWAP_PAGE_SOFT && pte_swap(pte_lookup(s->mm, addr));
+
+	if (!moving && !range_contains(s->sim->woken, addr))
+		BUG("I13: the fault at page %u was answered but its thread not woken", sim_index(addr));
+}
+
 static enum fault_result send_once(struct sim_space *s, u64 addr, unsigned int flags)
 {
 	struct vm_fault vmf = { .address = addr + 123, .flags = flags };
 	struct sim *sim = s->sim;
+	const struct reclaim *r = mm_reclaim(sim->world);
+	u64 used = sim->world->frames.nr_used, io_errors = sim->stats.io_errors;
 	bool alloc_fails = alloc_fail_pending();
-	enum fault_result r;
+	enum fault_result result;
 
 	sim->woken = (struct range){ 0, 0 };
 	sim->injected = false;
 	sim->stats.faults++;
-	r = mm_handle_fault(s->mm, &vmf);
+	result = mm_handle_fault(s->mm, &vmf);
 	sim->stats.handled[vmf.handler]++;
-	switch (r) {
+	switch (result) {
 	case FAULT_RESOLVED:
+		if (r->budget && !r->emergency && sim->world->frames.nr_used > u64_max(used, r->budget))
+			BUG("a fault takes a frame beyond the budget");
+		check_woken(s, addr, &vmf);
+		break;
 	case FAULT_SPURIOUS:
-		if (!range_contains(sim->woken, addr))
-			BUG("I13: the fault at page %u was answered but its thread not woken",
-			    sim_index(addr));
+		check_woken(s, addr, &vmf);
 		break;
 	case FAULT_RETRY:
 	case FAULT_GONE:
@@ -256,21 +291,56 @@ static enum fault_result send_once(struct sim_space *s, u64 addr, unsigned int f
 		BUG_ON(!sim->injected && !(alloc_fails && !alloc_fail_pending()));
 		break;
 	case FAULT_PARKED:
+		BUG_ON(!r->ops);
+		sim->stats.parked++;
+		break;
 	case FAULT_SIGBUS:
-		BUG("fault result %u", r);
+		BUG_ON(!io_errors && !sim->stats.io_errors);
+		sim->stats.sigbus++;
+		break;
 	}
-	return r;
+	return result;
+}
+
+/* Steps of the swapper that a fault may wait for before it gets a frame beyond the budget, as after an OOM kill. */
+#define PATIENCE 400
+
+/* The fault is parked until something has changed. */
+static void wait_for_change(struct sim *sim, u32 *waited)
+{
+	struct reclaim *r = mm_reclaim(sim->world);
+
+	if (sim_make_progress(sim) && ++*waited < PATIENCE)
+		return;
+	if (*waited > 2 * PATIENCE)
+		BUG("a fault waits for ever");
+	if (!r->emergency) { /* and the user gives more: locked memory alone may be beyond what there is */
+		sim->stats.emergencies++;
+		mm_set_budget(sim->world, sim->world->frames.nr_used + 8);
+	}
+	r->emergency = 1;
+	++*waited;
 }
 
 enum fault_result sim_send_fault(struct sim_space *s, u64 addr, unsigned int flags)
 {
-	for (int tries = 0; tries < MAX_TRIES; tries++) {
-		enum fault_result r = send_once(s, addr, flags);
+	enum fault_result result;
+	u32 waited = 0;
 
-		if (r != FAULT_RETRY && r != FAULT_OOM)
-			return r;
+	for (int tries = 0; tries < MAX_TRIES;) {
+		result = send_once(s, addr, flags);
+		if (result == FAULT_PARKED) {
+			wait_for_change(s->sim, &waited);
+			continue;
+		}
+		if (result != FAULT_RETRY && result != FAULT_OOM)
+			break;
+		tries++;
 	}
-	BUG("the fault at page %u is never answered", sim_index(addr));
+	mm_reclaim(s->sim->world)->emergency = 0;
+	if (result == FAULT_RETRY || result == FAULT_OOM)
+		BUG("the fault at page %u is never answered", sim_index(addr));
+	return result;
 }
 
 bool sim_grow_stack(struct sim_space *s, u64 addr)
@@ -318,14 +388,19 @@ static enum sim_access fault_in(struct sim_space *s, u64 addr, bool write)
 			sim_kernel_touch(s->sim, p, write);
 			continue;
 		}
-		if (sim_send_fault(s, addr, flags) == FAULT_GONE)
+		switch (sim_send_fault(s, addr, flags)) {
+		case FAULT_GONE:
 			return SIM_ACCESS_GONE;
+		case FAULT_SIGBUS:
+			return SIM_ACCESS_SIGBUS;
+		default:
+			break;
+		}
 	}
 	BUG("the thread at page %u faults for ever", sim_index(addr));
 }
 
-/* The kernel's own copy-on-write, at a store that nothing of ours stops. */
-static void kernel_cow(struct sim *sim, struct sim_page *p)
+void sim_kernel_cow(struct sim *sim, struct sim_page *p)
 {
 	bool alien = p->alien;
 
@@ -333,6 +408,7 @@ static void kernel_cow(struct sim *sim, struct sim_page *p)
 		pte_set_frame(sim, p, 0);
 	else if (sim->frame[p->frame].refs > 1)
 		pte_set_frame(sim, p, sim->frame[p->frame].tag);
+	sim->frame[p->frame].exclusive = true;
 	p->alien = alien;
 	p->lag = false;
 }
@@ -363,7 +439,7 @@ enum sim_access sim_access(struct sim_space *s, u64 addr, bool write)
 	if (r != SIM_ACCESS_OK)
 		return r;
 	if (write) {
-		kernel_cow(sim, p);
+		sim_kernel_cow(sim, p);
 		if (++sim->next_tag == 0)
 			sim->next_tag = 1;
 		sim->frame[p->frame].tag = p->tag = sim->next_tag;
@@ -388,11 +464,17 @@ enum sim_access sim_populate(struct sim_space *s, struct range r)
 		if (!sim_managed(p) || !(p->vm_flags & VM_ACCESS_FLAGS) ||
 		    p->vm_flags & VM_LOCKONFAULT)
 			continue;
-		if (fault_in(s, sim_addr(i), write) == SIM_ACCESS_GONE)
+		switch (fault_in(s, sim_addr(i), write)) {
+		case SIM_ACCESS_GONE:
 			return SIM_ACCESS_GONE;
+		case SIM_ACCESS_OK:
+			break;
+		default: /* it cannot be read back: the rest is left out, as by Linux */
+			return SIM_ACCESS_OK;
+		}
 		if (!write)
 			continue;
-		kernel_cow(s->sim, p);
+		sim_kernel_cow(s->sim, p);
 		if (load(s->sim, p) == 0 && p->maybe_zero)
 			p->tag = 0;
 		p->lazyfree = p->maybe_zero = false;

@@ -13,6 +13,8 @@ enum sim_op_kind {
 	OP_MLOCK, OP_MUNLOCK, OP_MLOCKALL, OP_MUNLOCKALL, OP_MSEAL,
 	OP_FORK, OP_SHARE, OP_EXEC, OP_EXIT, OP_RECONCILE,
 	OP_SEND_LATE, OP_READ_LATE, OP_DROP_LAZYFREE,
+	OP_BUDGET, OP_POLICY, OP_EVICT, OP_WRITE_OUT, OP_STEP, OP_COME_BACK, OP_PREFETCH,
+	OP_IO_FAILS, OP_PIN, OP_MACHINE,
 	NR_OPS,
 };
 
@@ -24,6 +26,7 @@ struct sim_op {
 	u8 file;         /* mmap, reconcile: index + 1; 0: anonymous */
 	bool unmanaged, bottom_up, write;
 	bool quick;      /* mmap …: another thread touches the page before it is armed */
+	u8 between;      /* calls: what goes on before the model hears of its end: so many accesses, and steps */
 	u32 pick;        /* which of what there is */
 	/* what goes wrong: */
 	u32 alloc_fails_at; /* 0: not */

@@ -9,7 +9,8 @@
  *   calls.c    Linux's answer to each call, page by page: the naive oracle
  *   machine.c  the page tables and frames of the fake machine, loads and stores, the hw_ops
  *   compare.c  the model against both
- *   stream.c   a byte string -> operations on all three
+ *   swapper.c  budget, eviction, staging and swap, which the pager does around the model
+ *   stream.c   a byte string -> operations on all of them
  *
  * An address space has SIM_PAGES pages, around an address where every level of page table has a border.
  */
@@ -24,7 +25,7 @@
 #define SIM_SPACES    6u
 #define SIM_TASKS     8u
 #define SIM_FILES     3u
-#define SIM_FRAMES    (SIM_SPACES * SIM_PAGES)
+#define SIM_FRAMES    (SIM_SPACES * SIM_PAGES + 1024) /* and what is still in staging */
 #define SIM_GUARD_GAP (4 * PAGE_SIZE)
 
 #define SIM_LOCKED_MASK (VM_LOCKED | VM_LOCKONFAULT)
@@ -48,13 +49,15 @@ struct sim_page {
 	bool dropped;    /* … and has been; the model will hear of it at the next touch */
 	bool alien;      /* the machine made it by itself; the model need not know */
 	bool lag;        /* protection was lifted but nobody has stored yet: the kernel's copy is to come */
+	bool pinned;     /* a device holds it: it cannot be moved */
 	u16 frame;       /* of SIM_PRESENT */
 };
 
 /* A page of memory.  `tag` stands for its bytes. */
 struct sim_frame {
 	u8 tag;
-	u16 refs; /* page table entries that map it */
+	bool exclusive; /* PageAnonExclusive: of one page table, and not shared by a fork since it was last copied */
+	u16 refs;       /* page table entries that map it, and places in staging */
 };
 
 /* What the machine will answer to hw_ops calls: an error at the nth call from now on. */
@@ -73,6 +76,10 @@ struct sim_space {
 	struct mm_struct *mm;
 	u32 id;            /* never used twice */
 	u64 start_brk, brk, def_flags;
+	struct sim_stage *stage; /* NULL: none yet */
+	struct mm_plan *plan;    /* of the call that is in the kernel; NULL: none */
+	bool gone;               /* only commands hold it: what a call left half done does not matter */
+	u32 nr_commands;         /* that touch its pages: calls wait */
 	struct sim_page page[SIM_PAGES];
 };
 
@@ -86,6 +93,8 @@ struct sim_late_fault {
 
 struct sim_stats {
 	u64 ops, calls, calls_ok, refusals, faults, loads, stores, segv, forks, injected, late, drops;
+	u64 parked, sigbus, io_errors, emergencies, between;
+	u64 isolated, staged, rescued, evicted, clean, refused, swapped_in, prefetched; /* the model's */
 	u64 handled[NR_FAULT_HANDLERS];
 };
 
@@ -106,6 +115,7 @@ struct sim {
 	struct range woken;   /* by the last hw_ops call */
 	struct sim_late_fault late[SIM_LATE_FAULTS];
 	u32 nr_late;
+	struct sim_swap *swap; /* swapper.h */
 	struct sim_stats stats;
 };
 
@@ -136,6 +146,12 @@ static inline bool sim_managed(const struct sim_page *p)
 	return p->mapped && !(p->vm_flags & VM_UNMANAGED);
 }
 
+/* May the kernel move it to a staging area, which is plain, and back? */
+static inline bool sim_is_plain(const struct sim_page *p)
+{
+	return (p->vm_flags & (VM_ACCESS_FLAGS | VM_LOCKED)) == (VM_READ | VM_WRITE);
+}
+
 /* For each page of range r that lies in the window. */
 #define sim_for_each_page(i, r)                                                         \
 	for (u32 i = (r).start <= SIM_BASE ? 0 :                                        \
@@ -150,12 +166,20 @@ extern const struct hw_ops sim_hw_ops;
 void sim_pte_clear(struct sim *sim, struct sim_page *p);
 /* Copy the page table entry to the child's page, with all that the kernel copies at fork. */
 void sim_pte_dup(struct sim *sim, const struct sim_page *from, struct sim_page *to);
+void sim_frame_unref(struct sim *sim, u16 frame);
+/* The page's frame goes somewhere else, or comes from there.  Pre: PRESENT; nothing is there. */
+u16 sim_frame_take(struct sim *sim, struct sim_page *p);
+void sim_frame_give(struct sim *sim, struct sim_page *p, u16 frame);
+/* The error that the script has for this call of the machine, or 0. */
+int sim_scripted(struct sim *sim, bool may_lack_memory);
+/* The kernel's own copy-on-write, at a store that nothing of ours stops. */
+void sim_kernel_cow(struct sim *sim, struct sim_page *p);
 /* The kernel fills the page by itself, as at a first touch (populate, or memory not armed yet). */
 void sim_kernel_touch(struct sim *sim, struct sim_page *p, bool write);
 /* MADV_FREE reclaim: drop the page when it may be. */
 bool sim_drop_lazyfree(struct sim *sim, struct sim_page *p);
 
-enum sim_access { SIM_ACCESS_OK, SIM_ACCESS_SEGV, SIM_ACCESS_GONE };
+enum sim_access { SIM_ACCESS_OK, SIM_ACCESS_SEGV, SIM_ACCESS_SIGBUS, SIM_ACCESS_GONE };
 /*
  * A load or store of the program at addr, with all faults that it raises, each answered by the model.
  * A store leaves a new tag; a load is compared with the oracle.  BUG()s when the thread would hang.
@@ -167,7 +191,8 @@ enum sim_access sim_populate(struct sim_space *s, struct range r);
 int sim_fault_of(const struct sim_page *p, bool write);
 /*
  * Send one fault to the model, again and again as long as it asks for that, and check each answer.
- * Returns FAULT_RESOLVED, FAULT_SPURIOUS or FAULT_GONE.
+ * When it must wait, jobs of the swapper go on until it need not.
+ * Returns FAULT_RESOLVED, FAULT_SPURIOUS, FAULT_SIGBUS or FAULT_GONE.
  */
 enum fault_result sim_send_fault(struct sim_space *s, u64 addr, unsigned int flags);
 /* Would Linux let an access at addr, where nothing is mapped, grow a stack?  Then grow it. */

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "sim/ops.h"
+#include "sim/swapper.h"
 #include "sim/tasks.h"
 
 #ifndef MREMAP_DONTUNMAP
@@ -171,7 +172,7 @@ static enum sim_access fill_by_call(struct sim_space *s, const struct sim_op *op
 
 	if (range_empty(r) || (op->kind == OP_MREMAP && !(sim_page(s, r.start)->vm_flags & VM_LOCKED)))
 		return SIM_ACCESS_OK;
-	if (op->pick & 1) /* the pager knew the thread */
+	if (op->pick % 8) /* the pager knew the thread */
 		mm_plan_filling(plan);
 	return sim_populate(s, r);
 }
@@ -210,14 +211,44 @@ static void take_lock_bits(struct sim_space *s)
 	}
 }
 
+/* Has the model a vma there?  Where mremap moves to nobody knows before it returns. */
+static bool is_known(const struct sim_space *s, u32 i)
+{
+	struct vma_info v;
+
+	return mm_find_vma(s->mm, sim_addr(i), &v) && v.start <= sim_addr(i);
+}
+
+/*
+ * The kernel has done its part, the model not yet: other threads load and store, and the swapper works.  But for
+ * the range that the plan names as zapped: faults there wait, and nothing is evicted.
+ */
+static bool go_on_between(struct sim_space *s, const struct sim_op *op, struct mm_plan *plan)
+{
+	for (u32 n = 0; n < op->between; n++) {
+		u32 i = sim_random(s->sim, SIM_PAGES);
+
+		s->sim->stats.between++;
+		(void)sim_evict(s->sim, sim_random(s->sim, 2));
+		(void)sim_step(s->sim);
+		if (range_contains(mm_plan_zaps(plan), sim_addr(i)) || !s->page[i].armed || !is_known(s, i))
+			continue;
+		if (sim_access(s, sim_addr(i), sim_random(s->sim, 2)) == SIM_ACCESS_GONE)
+			return false;
+	}
+	return true;
+}
+
 /* Returns false when the address space is gone. */
 static bool do_call(struct sim_space *s, const struct sim_op *op)
 {
 	static struct sim_page before[SIM_PAGES];
 	struct mm_plan *plan = NULL;
-	int planned = plan_or_retry(s, op, &plan);
+	int planned;
 	s64 result;
 
+	sim_wait_for_commands(s);
+	planned = plan_or_retry(s, op, &plan);
 	memcpy(before, s->page, sizeof(before));
 	result = kernel_call(s, op);
 	s->sim->stats.calls++;
@@ -228,10 +259,13 @@ static bool do_call(struct sim_space *s, const struct sim_op *op)
 		return true;
 	}
 	check_zaps(s, before, mm_plan_zaps(plan));
-	if (fill_by_call(s, op, plan, result) == SIM_ACCESS_GONE) {
+	s->plan = plan;
+	if (!go_on_between(s, op, plan) || fill_by_call(s, op, plan, result) == SIM_ACCESS_GONE) {
+		s->plan = NULL;
 		mm_plan_abort(plan);
 		return false;
 	}
+	s->plan = NULL;
 	finish_call(s, op, plan, result);
 	if (op->kind == OP_MREMAP && op->flags & MREMAP_DONTUNMAP)
 		take_lock_bits(s);
@@ -271,6 +305,7 @@ static void do_reconcile(struct sim_space *s, const struct sim_op *op)
 	struct sim_mmap m;
 	u64 def_flags = s->def_flags;
 
+	sim_wait_for_commands(s);
 	memcpy(before, s->page, sizeof(before));
 	switch (op->pick % 3) {
 	case 0:
@@ -315,6 +350,7 @@ static bool read_late(struct sim *sim, const struct sim_op *op)
 {
 	struct sim_late_fault f;
 	struct sim_space *s;
+	bool gone;
 	u32 i;
 
 	if (!sim->nr_late)
@@ -326,12 +362,14 @@ static bool read_late(struct sim *sim, const struct sim_op *op)
 	if (!s)
 		return true;
 	sim->stats.late++;
-	if (sim_send_fault(s, f.address, f.flags) == FAULT_GONE) {
+	mm_get(s->mm); /* perhaps only commands hold it, and end while the fault waits */
+	gone = sim_send_fault(s, f.address, f.flags) == FAULT_GONE;
+	if (gone)
 		sim_exit_all_of(s);
-		return false;
-	}
-	sim_check_space(s);
-	return true;
+	else
+		sim_check_space(s);
+	sim_space_put(s);
+	return !gone;
 }
 
 static bool do_access_run(struct sim_space *s, const struct sim_op *op, u64 len, bool write)
@@ -353,6 +391,85 @@ static void drop_lazyfree(struct sim_space *s, const struct sim_op *op)
 {
 	sim_for_each_page(i, range_of(op->addr, op->len))
 		sim_drop_lazyfree(s->sim, &s->page[i]);
+}
+
+/* ---- the swapper ---- */
+
+static void do_machine(struct sim *sim, const struct sim_op *op)
+{
+	if (op->pick & 1)
+		sim->swap->tight = op->write;
+	else
+		sim->swap->can_move = op->write || op->pick & 2;
+}
+
+static void do_pin(struct sim_space *s, const struct sim_op *op)
+{
+	sim_for_each_page(i, range_of(op->addr, op->len)) {
+		if (s->page[i].state == SIM_PRESENT)
+			s->page[i].pinned = op->write;
+	}
+}
+
+/* The first page that is out at or after addr; addr when there is none. */
+static u64 next_swapped(const struct sim_space *s, u64 addr)
+{
+	struct pte_info pte;
+
+	for (u64 a = addr; a < SIM_END && (a = mm_next_pte(s->mm, a, SIM_END, &pte)) < SIM_END; a += PAGE_SIZE) {
+		if (pte.state == PTE_SWAP)
+			return a;
+	}
+	return addr;
+}
+
+/* A load or store of a page that is out. */
+static bool do_come_back(struct sim_space *s, const struct sim_op *op)
+{
+	u64 addr = next_swapped(s, page_align_down(op->addr));
+
+	return !sim_in_window(addr) || sim_access(s, addr, op->write) != SIM_ACCESS_GONE;
+}
+
+/* Operations on memory as such, whoever uses it. */
+static void do_swap_op(struct sim_space *s, const struct sim_op *op)
+{
+	struct sim *sim = s->sim;
+	u32 n = 1 + op->pick % 16;
+
+	switch (op->kind) {
+	case OP_BUDGET: /* a few pages, some, or none */
+		sim_set_budget(sim, op->pick % 8 == 7 ? 0 : 4 + op->pick % 8 * (op->pick >> 4));
+		break;
+	case OP_POLICY:
+		sim_set_policy(sim, op->pick);
+		break;
+	case OP_EVICT:
+		(void)sim_evict(sim, n);
+		break;
+	case OP_WRITE_OUT:
+		(void)sim_write_out(sim, n);
+		break;
+	case OP_STEP:
+		while (n-- && sim_step(sim))
+			;
+		break;
+	case OP_PREFETCH:
+		sim_prefetch(s, next_swapped(s, page_align_down(op->addr)), n);
+		break;
+	case OP_IO_FAILS:
+		sim->swap->nr_fail = n;
+		sim->swap->fail_err = op->write ? -EIO : -ENOSPC;
+		break;
+	case OP_PIN:
+		do_pin(s, op);
+		break;
+	case OP_MACHINE:
+		do_machine(sim, op);
+		break;
+	default:
+		BUG("operation %u", op->kind);
+	}
 }
 
 /* ---- the run ---- */
@@ -405,6 +522,19 @@ static bool do_op(struct sim *sim, struct sim_space *s, const struct sim_op *op)
 	case OP_DROP_LAZYFREE:
 		drop_lazyfree(s, op);
 		return true;
+	case OP_COME_BACK:
+		return do_come_back(s, op);
+	case OP_BUDGET:
+	case OP_POLICY:
+	case OP_EVICT:
+	case OP_WRITE_OUT:
+	case OP_STEP:
+	case OP_PREFETCH:
+	case OP_IO_FAILS:
+	case OP_PIN:
+	case OP_MACHINE:
+		do_swap_op(s, op);
+		return true;
 	case NR_OPS:
 		break;
 	}
@@ -419,6 +549,24 @@ static void keep_one_task(struct sim *sim)
 			return;
 	}
 	sim_exec(sim, 0);
+}
+
+static void add_stats(struct sim *sim, struct sim_stats *stats)
+{
+	const struct reclaim_stats *r = mm_reclaim_stats(sim->world);
+	const u64 *from = (const u64 *)&sim->stats;
+	u64 *to = (u64 *)stats;
+
+	sim->stats.isolated = r->isolated;
+	sim->stats.staged = r->staged;
+	sim->stats.rescued = r->rescued;
+	sim->stats.evicted = r->evicted;
+	sim->stats.clean = r->clean;
+	sim->stats.refused = r->refused;
+	sim->stats.swapped_in = r->swapped_in;
+	sim->stats.prefetched = r->prefetched;
+	for (size_t i = 0; i < sizeof(*stats) / sizeof(u64); i++)
+		to[i] += from[i];
 }
 
 void sim_run(const u8 *data, size_t len, const struct sim_options *options, struct sim_stats *stats)
@@ -441,6 +589,7 @@ void sim_run(const u8 *data, size_t len, const struct sim_options *options, stru
 		    op.kind != OP_READ_LATE)
 			sim_exit_all_of(s);
 		sim_without_trouble(sim);
+		sim_swap_check(sim);
 		keep_one_task(sim);
 		s = sim_space_by_id(sim, id);
 		if (s)
@@ -452,13 +601,8 @@ void sim_run(const u8 *data, size_t len, const struct sim_options *options, stru
 			mm_verify(s->mm);
 		}
 	}
-	if (stats) {
-		const u64 *from = (const u64 *)&sim->stats;
-		u64 *to = (u64 *)stats;
-
-		for (size_t i = 0; i < sizeof(*stats) / sizeof(u64); i++)
-			to[i] += from[i];
-	}
+	if (stats)
+		add_stats(sim, stats);
 	mm_world_verify(sim->world);
 	sim_check_sharing(sim);
 	sim_destroy(sim);

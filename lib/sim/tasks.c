@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "sim/swapper.h"
 #include "sim/tasks.h"
 
 void sim_without_trouble(struct sim *sim)
@@ -65,8 +66,7 @@ static struct sim_space *space_create(struct sim *sim, struct mm_struct *mm)
 	return s;
 }
 
-/* A task that used s is gone. */
-static void space_put(struct sim_space *s)
+void sim_space_put(struct sim_space *s)
 {
 	struct sim *sim = s->sim;
 	struct mm_struct *mm = s->mm;
@@ -75,6 +75,8 @@ static void space_put(struct sim_space *s)
 		mm_put(mm);
 		return;
 	}
+	sim_stage_detach(s);
+	mm_set_host(mm, NULL);
 	mm_put(mm);
 	for (u32 i = 0; i < SIM_PAGES; i++)
 		sim_pte_clear(sim, &s->page[i]);
@@ -186,7 +188,7 @@ void sim_exec(struct sim *sim, u32 task)
 	if ((!*t || mm_users((*t)->mm) > 1) && !free_slot(sim->space, SIM_SPACES))
 		return;
 	if (*t)
-		space_put(*t);
+		sim_space_put(*t);
 	mm = mm_alloc(sim->world, NULL);
 	if (!mm) {
 		sim_expect_alloc_failure(sim);
@@ -258,6 +260,7 @@ void sim_fork(struct sim_space *s, bool join, bool fails)
 	if (!slot || !free_slot(sim->space, SIM_SPACES))
 		return;
 	sim->script = (struct sim_script){ 0 };
+	sim_wait_for_commands(s);
 	(void)mm_for_each_writable_run(s->mm, all, protect_run, &p);
 	if (!range_empty(p.joined))
 		BUG_ON(sim_hw_ops.protect(s->mm, p.joined, HW_WP));
@@ -291,13 +294,14 @@ void sim_exit(struct sim *sim, u32 task)
 	if (!s)
 		return;
 	sim->task[task] = NULL;
-	space_put(s);
+	sim_space_put(s);
 }
 
 void sim_exit_all_of(struct sim_space *s)
 {
 	struct sim *sim = s->sim;
 
+	s->gone = true;
 	for (u32 t = 0; t < SIM_TASKS; t++) {
 		if (sim->task[t] == s)
 			sim_exit(sim, t);
@@ -308,15 +312,18 @@ void sim_exit_all_of(struct sim_space *s)
 
 struct sim *sim_create(u32 prefetch_max_pages)
 {
+	struct sim *sim = calloc(1, sizeof(*sim));
 	struct mm_config config = {
 		.hw = &sim_hw_ops,
+		.backing = &sim_backing,
+		.backing_arg = sim,
 		.max_map_count = 65530,
 		.stack_guard_gap = SIM_GUARD_GAP,
 		.prefetch_max_pages = prefetch_max_pages,
 	};
-	struct sim *sim = calloc(1, sizeof(*sim));
 
 	BUG_ON(!sim);
+	sim_swap_init(sim);
 	sim->world = mm_world_create(&config);
 	BUG_ON(!sim->world);
 	for (u32 i = 0; i < SIM_FILES; i++) {
@@ -336,9 +343,10 @@ void sim_destroy(struct sim *sim)
 
 	for (u32 t = 0; t < SIM_TASKS; t++)
 		sim_exit(sim, t);
+	sim_swap_fini(sim);
 	mm_world_verify(sim->world);
 	mm_world_stats(sim->world, &st);
-	BUG_ON(st.resident || st.zero_ptes);
+	BUG_ON(st.resident || st.zero_ptes || st.swapped);
 	BUG_ON(sim->nr_free != SIM_FRAMES);
 	for (u32 i = 0; i < SIM_FILES; i++)
 		vm_file_put(sim->file[i]);

@@ -21,6 +21,9 @@ void sim_expect_alloc_failure(struct sim *sim);
 struct sim_space *sim_task_space(struct sim *sim, u32 task);
 struct sim_space *sim_space_by_id(struct sim *sim, u32 id);
 
+/* A task that used s is gone, or a command that touched its pages is done. */
+void sim_space_put(struct sim_space *s);
+
 struct sim_arm {
 	bool populate; /* MAP_POPULATE: the kernel fills all of it first */
 	bool quick;    /* another thread touches the first page before we arm it */

@@ -140,6 +140,12 @@ static void print_stats(const struct progress *p, double seconds)
 	       " hw errors, %" PRIu64 " pages dropped\n",
 	       st->ops, p->episodes, seconds, st->calls, st->calls_ok, st->refusals, st->loads, st->stores,
 	       st->segv, st->forks, st->faults, st->late, st->injected, st->drops);
+	printf("  parked %" PRIu64 ", isolated %" PRIu64 ", refused %" PRIu64 ", staged %" PRIu64 ", rescued %" PRIu64
+	       ", evicted %" PRIu64 " (clean %" PRIu64 "), swapped in %" PRIu64 " (prefetched %" PRIu64
+	       "), I/O errors %" PRIu64 ", SIGBUS %" PRIu64 ", beyond the budget %" PRIu64
+	       ", in the middle of calls %" PRIu64 "\n",
+	       st->parked, st->isolated, st->refused, st->staged, st->rescued, st->evicted, st->clean,
+	       st->swapped_in, st->prefetched, st->io_errors, st->sigbus, st->emergencies, st->between);
 	for (u32 h = 1; h < NR_FAULT_HANDLERS; h++) {
 		if (st->handled[h])
 			printf("  %-24s %" PRIu64 "\n", fault_handler_name(h), st->handled[h]);
