@@ -112,7 +112,8 @@ static u64 commands_room(struct sup *sup)
 
 	list_for_each_entry(st, &sup->stagers, link)
 		if (!st->dying && stager_room(st, STUB_RING / 4))
-			room = u64_max(room, (stub_room(&st->stub) - STUB_RING / 4) / 2);
+			room = u64_max(room, u64_min((stub_room(&st->stub) - STUB_RING / 4) / 2,
+						     STAGING_PAGES - st->nr_used));
 	return room;
 }
 
