@@ -226,7 +226,8 @@ void audit_space(struct space *space, const char *after)
 	u32 every = 1 + mm_map_count(space->mm) / SAMPLE_VMAS;
 	int fd;
 
-	if (space->sup->failed || space->sup->ending || space->calls_audited++ % every) /* R6 */
+	if (space->sup->failed || space->sup->ending || space->resync || /* R14 */
+	    space->calls_audited++ % every) /* R6 */
 		return;
 	if (!audit_vmas(space, after) || !audit_counters(space, after) || space->uffd < 0)
 		return;

@@ -233,6 +233,7 @@ void faults_serve(void *arg)
 	struct space *space = arg;
 
 	on_uffd(space);
+	stager_serve(space);
 	if (!list_empty(&space->parked)) {
 		reclaim_pump(space->sup);
 		faults_retry(space);

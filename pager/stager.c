@@ -340,6 +340,7 @@ int stager_create(struct task *t, struct tracee_stop *death)
 	}
 	b.r.idle = faults_serve;
 	b.r.idle_arg = space;
+	b.st->jobs++; /* its stub's end must not free it under our hands */
 	mm_reclaim(sup->world)->emergency++;
 	lift_limits(t->tid, saved);
 	give_fd(&b, 0, b.st->stub.memfd);
@@ -351,7 +352,11 @@ int stager_create(struct task *t, struct tracee_stop *death)
 	restore_limits(t->tid, saved);
 	ret = remote_end(&b.r);
 	mm_reclaim(sup->world)->emergency--;
+	b.st->jobs--;
 	*death = b.r.death;
+	space->resync |= ret != 0; /* the area may be there, or a part */
+	if (!b.err && b.st->dying)
+		b.err = -ESRCH;
 	if (!b.err) {
 		b.st->tgid = t->tgid;
 		space->stager = b.st;
@@ -362,7 +367,7 @@ int stager_create(struct task *t, struct tracee_stop *death)
 	} else {
 		stager_free(b.st);
 	}
-	if (b.err && !ret && !sup->said_no_stager) {
+	if (b.err && b.err != -ESRCH && !ret && !sup->said_no_stager) {
 		sup->said_no_stager = true;
 		fprintf(stderr, "upager: memory of process %d cannot be taken back: %s; it counts, but "
 				"stays\n", t->tid, strerror(-b.err));
@@ -437,6 +442,19 @@ void stager_stop(struct stager *st, struct tracee_stop s)
 	case TE_OTHER:
 		(void)tracee_resume(st->pid, 0);
 		break;
+	}
+}
+
+void stager_serve(struct space *space)
+{
+	struct stager *st, *tmp;
+
+	list_for_each_entry_safe(st, tmp, &space->sup->stagers, link) {
+		struct tracee_stop s = { .event = TE_NONE };
+
+		if (st->space == space && st->pid)
+			s = tracee_poll(st->pid);
+		stager_stop(st, s);
 	}
 }
 

@@ -121,6 +121,8 @@ int must_check stager_suspend(struct space *space);
 struct stager *stager_of_stub(struct sup *sup, pid_t tid);
 /* Its stub stopped or ended. */
 void stager_stop(struct stager *st, struct tracee_stop s);
+/* Serve the stops of the space's stubs, which the loop cannot now.  A process that is killed ends with its stub. */
+void stager_serve(struct space *space);
 
 /* Room for `nr` more commands? */
 bool stager_room(const struct stager *st, u32 nr);

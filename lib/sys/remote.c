@@ -18,17 +18,25 @@ int remote_begin(struct remote *r, pid_t tid, u64 site)
 	return 0;
 }
 
-/* The kernel itself may touch the tracee's memory on its way in and out (rseq, set_child_tid). */
+#define SPINS_A_LOOK 256 /* at /proc, which costs more */
+
+/*
+ * The kernel itself may touch the tracee's memory on its way in and out (rseq, set_child_tid).
+ * A second SIGKILL takes it through its exit stop before we see that; and its end is reported only after
+ * those of the other threads of its process, which nobody lets go while we are here.
+ */
 static struct tracee_stop wait_or_serve(struct remote *r)
 {
 	struct tracee_stop s;
 
 	if (!r->idle)
 		return tracee_wait(r->tid);
-	for (;;) {
+	for (u32 spins = 1;; spins++) {
 		s = tracee_poll(r->tid);
 		if (s.event != TE_NONE)
 			return s;
+		if (spins % SPINS_A_LOOK == 0 && tracee_is_zombie(r->tid))
+			return (struct tracee_stop){ .event = TE_OTHER, .tid = r->tid };
 		r->idle(r->idle_arg);
 		sched_yield();
 	}
@@ -43,6 +51,7 @@ static int wait_syscall_stop(struct remote *r)
 		switch (s.event) {
 		case TE_SYSCALL:
 			return 0;
+		case TE_EXITING: /* only its other threads can let a process end: not ours to wait for */
 		case TE_EXITED:
 		case TE_KILLED:
 		case TE_NO_TASKS:
@@ -61,9 +70,12 @@ static int wait_syscall_stop(struct remote *r)
 		case TE_NEW:
 		case TE_SECCOMP:
 		case TE_EXEC:
-		case TE_EXITING:
-		case TE_OTHER:
 			break;
+		case TE_OTHER:
+			if (!tracee_is_zombie(r->tid))
+				break;
+			r->death = s;
+			return -ESRCH;
 		}
 		(void)tracee_resume_to_syscall(r->tid, 0); /* dying: the wait tells */
 	}

@@ -25,7 +25,11 @@ struct remote {
 	pid_t child;               /* the task that an injected clone made; 0: none */
 	void (*idle)(void *arg);   /* NULL: nothing to do; else called again and again while it runs */
 	void *idle_arg;
-	struct tracee_stop death;  /* event TE_EXITED/TE_KILLED when it died meanwhile, else TE_NONE */
+	/*
+	 * TE_NONE: it lives.  TE_EXITING, TE_EXITED, TE_KILLED: it died meanwhile.  TE_OTHER: it is a zombie, whose end
+	 * the loop is still to hear of.
+	 */
+	struct tracee_stop death;
 };
 
 /* Pre: the task is at a syscall exit stop, or at its first stop.  Returns 0 or -ESRCH. */
@@ -44,7 +48,7 @@ int must_check remote_syscall(struct remote *r, long *result, long nr, u64 a0, u
  */
 int must_check remote_syscall_served(struct remote *r, long *result, long nr, u64 last_arg,
 				     int (*serve)(void *arg), void *arg);
-/* Restore.  Returns 0, or -ESRCH: dead; then r->death says how, and nobody else will report it. */
+/* Restore.  Returns 0, or -ESRCH: dead; then r->death says how, and nobody else will report that. */
 int remote_end(struct remote *r);
 /* As remote_end, with `result` for the call that remote_begin_at_call gave up. */
 int remote_end_with(struct remote *r, long result);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -118,6 +119,24 @@ struct tracee_stop tracee_poll(pid_t tid)
 	if (got < 0)
 		return (struct tracee_stop){ .event = TE_NO_TASKS, .tid = tid };
 	return classify(tid, status);
+}
+
+bool tracee_is_zombie(pid_t tid)
+{
+	char path[32], line[128];
+	const char *state;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false; /* reaped: the wait says so */
+	n = read(fd, line, sizeof(line) - 1);
+	close(fd);
+	line[n > 0 ? n : 0] = '\0';
+	state = strrchr(line, ')'); /* behind the name, which may have some of its own */
+	return state && (state[2] == 'Z' || state[2] == 'X');
 }
 
 int tracee_resume(pid_t tid, int sig)

@@ -48,6 +48,9 @@ struct tracee_stop tracee_wait(pid_t tid);
 /* The same without waiting: TE_NONE when there is none. */
 struct tracee_stop tracee_poll(pid_t tid);
 
+/* Is it dead, but not reported so: for as long as its process has other threads? */
+bool tracee_is_zombie(pid_t tid);
+
 /* Resume, delivering `sig` (0: none). */
 int tracee_resume(pid_t tid, int sig);
 /* Resume until the next entry to or exit from a system call. */
