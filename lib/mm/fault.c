@@ -203,15 +203,17 @@ static enum fault_result do_dropped_page(struct vm_area_struct *vma, struct vm_f
 					 struct pte_ref ref)
 {
 	struct mm_struct *mm = vma->vm_mm;
-	bool write = vmf->flags & FAULT_FLAG_WRITE;
+	/*
+	 * Without room the zero page must do.  Most often the page is there, moved back while the message waited, and
+	 * nobody may be evicted for that; if it is not, the write faults again, and waits for room.
+	 */
+	bool write = vmf->flags & FAULT_FLAG_WRITE && (mm_room(mm->world) || mm->world->reclaim.emergency);
 	pte_t old = pte_get(ref);
 	u64 done = 0;
 	int err;
 
 	if (pte_present(old) && pfn_to_frame(mm->world, pte_pfn(old))->state == FRAME_BUSY)
 		return FAULT_PARKED; /* on its way out */
-	if (write && !reclaim_charge(mm->world, 1))
-		return FAULT_PARKED;
 	if (write && (anon_vma_prepare(vma) || frame_reserve(mm->world, 0, 1)))
 		return FAULT_OOM;
 	if (write)

@@ -87,8 +87,10 @@ static void leave_empty(struct mm_reserve *res, struct mm_struct *mm, struct ran
 {
 	struct vm_area_struct *vma = vma_lookup(mm, seg.start);
 
-	if (vma->vm_flags & VM_LOCKED_MASK)
+	if (vma->vm_flags & VM_LOCKED_MASK) {
 		vma_set_flags(vma, vma->vm_flags & ~VM_LOCKED_MASK);
+		munlock_range(mm, vma_range(vma));
+	}
 	if (vma->vm_start == seg.start && vma->vm_end == seg.end)
 		unlink_anon_vmas(res, vma);
 }

@@ -198,6 +198,22 @@ static void verify_staged(const struct frame *f)
 		    f->mapcount);
 }
 
+static int see_locked(struct vm_area_struct *vma, u64 addr, void *arg)
+{
+	*(bool *)arg |= !!(vma->vm_flags & VM_LOCKED);
+	return 0;
+}
+
+/* Else it would never be looked at again: found locked once, and unlocked since. */
+static void verify_pinned(const struct frame *f)
+{
+	bool locked = false;
+
+	rmap_walk(f, see_locked, &locked);
+	if (!locked)
+		BUG("I11: frame %u is pinned, and no locked vma maps it", f->pfn);
+}
+
 /* A mapped frame may differ from its slot: a swap pte that named it would bring old bytes back. */
 static void verify_cache(const struct mm_world *world, const struct frame *f, const u32 *names)
 {
@@ -223,6 +239,8 @@ static void verify_frames(const struct mm_world *world, const u32 *names)
 			verify_listed(f, world->reclaim.ops);
 			if (f->state == FRAME_STAGED)
 				verify_staged(f);
+			if (f->state == FRAME_PINNED && world->reclaim.ops)
+				verify_pinned(f);
 			verify_cache(world, f, names);
 			nr_listed += !!(f->flags & FRAME_LISTED);
 		}

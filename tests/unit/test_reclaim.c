@@ -6,7 +6,12 @@
 #include <sys/mman.h>
 
 #include "fake_hw.h"
+#include "policy/checked.h"
 #include "unit.h"
+
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
 
 #define P PAGE_SIZE
 #define RW (PROT_READ | PROT_WRITE)
@@ -329,6 +334,7 @@ static void test_fault_of_staged_page_with_room_is_a_copy(void **state)
 	assert_int_equal(fake_hw.last_pfn, v.pfn);
 	assert_int_equal(fake_hw.last_index, 3);
 	assert_true(mm_staged_unwanted(mm->world, v.pfn));
+	assert_int_equal(checked_nr_out(mm->world->reclaim.policy), 0); /* evicted, and inserted again */
 	assert_int_equal(stats(mm).rescued, 1);
 	assert_int_equal(stats(mm).refaults, 0);
 	expect_pages(mm, 3, 2, 2, 0, 1); /* old, in staging; new; the other */
@@ -786,6 +792,24 @@ static void test_pinned_page_of_two_mms_is_unpinned_when_one_goes(void **state)
 	fake_mm_destroy(mm);
 }
 
+/* MREMAP_DONTUNMAP unlocks the whole vma that it leaves behind, of which page 0 alone is moved */
+static void test_pinned_page_left_behind_by_mremap_is_unpinned(void **state)
+{
+	struct mm_struct *mm = filled_mm(2, 8);
+	u32 moved = pte_at(mm, 0).pfn, left = pte_at(mm, 1).pfn;
+	struct mm_plan *plan;
+	struct victim v;
+
+	do_lock(mm, 0, 2, true);
+	assert_int_equal(mm_isolate(mm->world, true, NULL, NULL, &v), -ENOENT);
+	assert_int_equal(mm_plan_mremap(mm, BASE, P, P, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0, &plan), 0);
+	mm_plan_commit(plan, BASE + 64 * P);
+	mm_world_verify(mm->world);
+	assert_int_equal(pfn_to_frame(mm->world, moved)->state, FRAME_PINNED);
+	assert_int_equal(pfn_to_frame(mm->world, left)->state, FRAME_RESIDENT);
+	fake_mm_destroy(mm);
+}
+
 static void test_pinned_page_freed_is_gone(void **state)
 {
 	struct mm_struct *mm = filled_mm(1, 8);
@@ -862,6 +886,24 @@ static void test_budget_below_use_is_over_until_pages_go(void **state)
 	expect_pages(mm, 2, 2, 2, 3, 3);
 	mm_set_budget(mm->world, 0);
 	assert_true(mm_room(mm->world) == UINT64_MAX);
+	fake_mm_destroy(mm);
+}
+
+/* an old message (its page has been moved back meanwhile) must not wait for room, nor have pages evicted for it */
+static void test_missing_on_present_page_without_room_asks_for_none(void **state)
+{
+	struct mm_struct *mm = filled_mm(1, 1);
+
+	fake_hw.refuse = -EEXIST;
+	fault(mm, 0, FAULT_FLAG_WRITE, FAULT_SPURIOUS);
+	assert_int_equal(mm->world->reclaim.need, 0);
+	expect_pages(mm, 1, 1, 1, 0, 0);
+	/* the kernel has dropped it: the zero page, and the write waits as a WP fault, for the room that this gave */
+	assert_int_equal(fault(mm, 0, FAULT_FLAG_WRITE, FAULT_RESOLVED).handler, FH_DO_ANONYMOUS_PAGE_ZERO);
+	assert_true(pte_at(mm, 0).wp);
+	expect_pages(mm, 0, 0, 0, 0, 0);
+	fault(mm, 0, FAULT_FLAG_WRITE | FAULT_FLAG_WP, FAULT_RESOLVED);
+	expect_pages(mm, 1, 1, 1, 0, 0);
 	fake_mm_destroy(mm);
 }
 
@@ -1122,10 +1164,12 @@ int main(void)
 		cmocka_unit_test(test_calls_that_drop_slots_name_the_range_as_zapped),
 		cmocka_unit_test(test_locked_page_is_found_by_isolate_and_pinned),
 		cmocka_unit_test(test_pinned_page_of_two_mms_is_unpinned_when_one_goes),
+		cmocka_unit_test(test_pinned_page_left_behind_by_mremap_is_unpinned),
 		cmocka_unit_test(test_pinned_page_freed_is_gone),
 		cmocka_unit_test(test_new_policy_gets_resident_pages_and_later_the_old_ones_victims),
 		cmocka_unit_test(test_every_policy_takes_all_pages_and_gives_them_back),
 		cmocka_unit_test(test_budget_below_use_is_over_until_pages_go),
+		cmocka_unit_test(test_missing_on_present_page_without_room_asks_for_none),
 		cmocka_unit_test(test_cow_copy_waits_for_room_and_reuse_does_not),
 		cmocka_unit_test(test_page_that_came_back_goes_out_under_its_slot),
 		cmocka_unit_test(test_slot_shared_by_fork_is_not_reused),

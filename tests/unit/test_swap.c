@@ -292,6 +292,15 @@ static void break_staged_refs(struct mm_struct *mm)
 	frame_at(mm, 1)->refcount++;
 }
 
+static void break_pinned_unlocked(struct mm_struct *mm)
+{
+	struct frame *frame = frame_at(mm, 3);
+
+	frame->state = FRAME_PINNED;
+	frame->flags &= ~FRAME_LISTED;
+	mm->world->reclaim.nr_listed--;
+}
+
 static void break_mapped_frame_with_shared_slot(struct mm_struct *mm)
 {
 	swp_entry_t old = entry_at(mm, 0), kept = { frame_at(mm, 2)->slot };
@@ -321,6 +330,7 @@ static const struct {
 	{ break_staged_listed, "I11" },
 	{ break_resident_on_probation, "I11" },
 	{ break_staged_refs, "I11" },
+	{ break_pinned_unlocked, "I11" },
 	{ break_mapped_frame_with_shared_slot, "I12" },
 };
 
