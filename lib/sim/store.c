@@ -187,7 +187,7 @@ static void read_done(struct sim *sim, struct sim_read *r)
 	r->tag = slot_tag(sim, r->slot);
 	r->err = io_fails(sim, &err) ? -EIO : 0;
 	if (s && !s->plan && !r->err)
-		(void)mm_prefetch(s->mm, r->addr, 1, &unused);
+		(void)sim_bring(s, r->addr, 1, &unused);
 }
 
 void sim_read_step(struct sim *sim, u32 n)

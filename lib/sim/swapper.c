@@ -321,6 +321,7 @@ void sim_unstage_drop(void *stage, u32 index, u32 pfn)
 	struct sim_stage *st = stage;
 
 	BUG_ON(st->place[index].pfn != pfn || st->place[index].state != SIM_PLACE_STAGED);
+	BUG_ON(st->place[index].unwanted); /* it is said once */
 	st->place[index].unwanted = true;
 }
 
@@ -421,13 +422,25 @@ bool sim_make_progress(struct sim *sim)
 	return sim_step(sim) || sim_write_out(sim, BATCH) || sim_evict(sim, BATCH);
 }
 
+u32 sim_bring(struct sim_space *s, u64 addr, u32 nr, u32 *slot)
+{
+	struct mm_world *world = s->sim->world;
+	u64 room = mm_room(world);
+	u32 done = mm_prefetch(s->mm, addr, nr, slot);
+
+	if (done > nr || done > room)
+		BUG("%u pages are brought ahead of need; asked for were %u, there was room for %lu", done,
+		    nr, room);
+	return done;
+}
+
 void sim_prefetch(struct sim_space *s, u64 addr, u32 nr)
 {
 	u32 slot, done;
 
 	if (!mm_reclaim(s->sim->world)->ops || s->plan)
 		return;
-	done = mm_prefetch(s->mm, addr, nr, &slot);
+	done = sim_bring(s, addr, nr, &slot);
 	if (slot)
 		sim_read_ahead(s, addr + done * PAGE_SIZE, slot);
 	for (u32 i = 0; i < nr && sim_random(s->sim, 2); i++)

@@ -129,6 +129,8 @@ bool sim_make_progress(struct sim *sim);
 void sim_wait_for_commands(struct sim_space *s);
 /* mm_prefetch(), and a read ahead of what it stopped at. */
 void sim_prefetch(struct sim_space *s, u64 addr, u32 nr);
+/* mm_prefetch(), which must keep within the room there is.  Returns as it. */
+u32 sim_bring(struct sim_space *s, u64 addr, u32 nr, u32 *slot);
 /* Its staging area is its own no more. */
 void sim_stage_detach(struct sim_space *s);
 /* Is the page being brought back: on the machine already, in the model not yet? */
