@@ -56,6 +56,15 @@ struct range mm_plan_zaps(const struct mm_plan *plan)
 	return plan->zaps;
 }
 
+u64 plan_clear_pages(const struct mm_struct *mm, u64 addr, u64 nr)
+{
+	struct range zaps = mm->plan ? mm->plan->zaps : (struct range){ 0, 0 };
+
+	if (range_empty(zaps) || addr >= zaps.end)
+		return nr;
+	return addr < zaps.start ? u64_min(nr, (zaps.start - addr) >> PAGE_SHIFT) : 0;
+}
+
 bool mm_plan_is_certain(const struct mm_plan *plan)
 {
 	return plan->certain;

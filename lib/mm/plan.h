@@ -70,6 +70,12 @@ struct mm_plan *plan_open(struct mm_struct *mm, const struct plan_ops *ops, stru
  */
 bool mremap_grew_in_place(struct mm_plan *plan, u64 addr);
 
+/*
+ * How many of the nr pages from addr on come before what the open plan, if any, will drop.  Pages ahead of need must
+ * end there: the kernel may have dropped them already, and commit would make the model forget what came since.
+ */
+u64 plan_clear_pages(const struct mm_struct *mm, u64 addr, u64 nr);
+
 static inline struct reserve_need need_add(struct reserve_need a, struct reserve_need b)
 {
 	return (struct reserve_need){ a.vmas + b.vmas, a.avcs + b.avcs, a.anon_vmas + b.anon_vmas,

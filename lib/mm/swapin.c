@@ -12,6 +12,7 @@
  * Linux counterpart: mm/memory.c (do_swap_page), mm/swap_state.c (swapin_readahead).
  */
 #include "mm/mm.h"
+#include "mm/plan.h"
 
 /* Room that prefetching leaves to faults, as a part of the budget. */
 #define PREFETCH_ROOM_SHIFT 7
@@ -189,6 +190,7 @@ u32 mm_prefetch(struct mm_struct *mm, u64 addr, u32 nr, u32 *slot)
 		return 0;
 	nr = (u32)u64_min(u64_min(nr, SWAP_BUF_PAGES), room - keep);
 	nr = (u32)u64_min(nr, u64_min((vma->vm_end - addr) >> PAGE_SHIFT, PTRS_PER_TABLE - ref.index));
+	nr = (u32)plan_clear_pages(mm, addr, nr);
 	if (!swap_buf(world) || anon_vma_prepare(vma) || frame_reserve(world, 0, nr))
 		return 0;
 	nr = gather(vma, addr, ref, nr, world->swap_buf, slot);

@@ -186,7 +186,7 @@ static void read_done(struct sim *sim, struct sim_read *r)
 	r->state = SIM_READ_DONE;
 	r->tag = slot_tag(sim, r->slot);
 	r->err = io_fails(sim, &err) ? -EIO : 0;
-	if (s && !s->plan && !r->err)
+	if (s && !r->err)
 		(void)sim_bring(s, r->addr, 1, &unused);
 }
 

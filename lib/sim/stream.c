@@ -231,6 +231,7 @@ static bool go_on_between(struct sim_space *s, const struct sim_op *op, struct m
 		s->sim->stats.between++;
 		(void)sim_evict(s->sim, sim_random(s->sim, 2));
 		(void)sim_step(s->sim);
+		sim_prefetch(s, sim_addr(i), 1 + i % 8);
 		if (range_contains(mm_plan_zaps(plan), sim_addr(i)) || !s->page[i].armed || !is_known(s, i))
 			continue;
 		if (sim_access(s, sim_addr(i), sim_random(s->sim, 2)) == SIM_ACCESS_GONE)

@@ -438,7 +438,7 @@ void sim_prefetch(struct sim_space *s, u64 addr, u32 nr)
 {
 	u32 slot, done;
 
-	if (!mm_reclaim(s->sim->world)->ops || s->plan)
+	if (!mm_reclaim(s->sim->world)->ops)
 		return;
 	done = sim_bring(s, addr, nr, &slot);
 	if (slot)

@@ -1076,6 +1076,42 @@ static void test_prefetch_passes_over_staged_locked_and_refused(void **state)
 	fake_mm_destroy(mm);
 }
 
+/* what the kernel has dropped must not come back with its old bytes before the model has heard of it */
+static void test_prefetch_stops_before_what_an_open_plan_drops(void **state)
+{
+	struct mm_struct *mm = swapped_mm(8, 64);
+	struct mm_plan *plan;
+	u32 slot;
+
+	assert_int_equal(mm_plan_madvise(mm, BASE + 2 * P, 2 * P, MADV_DONTNEED, &plan), 0);
+	assert_int_equal(mm_prefetch(mm, BASE + 2 * P, 4, &slot), 0);
+	assert_int_equal(mm_prefetch(mm, BASE, 8, &slot), 2);
+	assert_int_equal(mm_prefetch(mm, BASE + 4 * P, 2, &slot), 2);
+	mm_plan_commit(plan, 0);
+	expect_pages(mm, 4, 4, 4, 2, 6);
+	assert_int_equal(mm_prefetch(mm, BASE + 6 * P, 8, &slot), 2);
+	fake_mm_destroy(mm);
+}
+
+/* as above, with fresh pages: the model would forget them with commit */
+static void test_fault_around_stops_before_what_an_open_plan_drops(void **state)
+{
+	struct mm_world *w = fake_world_with(16);
+	struct mm_struct *mm = mm_alloc(w, NULL);
+	struct mm_plan *plan;
+
+	do_mmap(mm, BASE, 16, RW);
+	assert_int_equal(touch_write(mm, BASE), FAULT_RESOLVED);
+	assert_int_equal(touch_write(mm, BASE + P), FAULT_RESOLVED); /* the window is 2 now, then 4, then 8 */
+	assert_int_equal(touch_write(mm, BASE + 3 * P), FAULT_RESOLVED);
+	assert_int_equal(mm->nr_anon_ptes, 7);
+	assert_int_equal(mm_plan_madvise(mm, BASE + 9 * P, P, MADV_DONTNEED, &plan), 0);
+	assert_int_equal(touch_write(mm, BASE + 7 * P), FAULT_RESOLVED);
+	assert_int_equal(mm->nr_anon_ptes, 9);
+	mm_plan_commit(plan, 0);
+	fake_mm_destroy(mm);
+}
+
 /* a prefetcher, perhaps the user's own, may name any page */
 static void test_prefetch_beyond_the_address_space_brings_nothing(void **state)
 {
@@ -1179,6 +1215,8 @@ int main(void)
 		cmocka_unit_test(test_prefetch_keeps_room_for_faults),
 		cmocka_unit_test(test_prefetch_stops_at_page_to_be_waited_for_and_names_its_slot),
 		cmocka_unit_test(test_prefetch_passes_over_staged_locked_and_refused),
+		cmocka_unit_test(test_prefetch_stops_before_what_an_open_plan_drops),
+		cmocka_unit_test(test_fault_around_stops_before_what_an_open_plan_drops),
 		cmocka_unit_test(test_prefetch_beyond_the_address_space_brings_nothing),
 		cmocka_unit_test(test_prefetched_page_is_counted_used_or_wasted_once),
 		cmocka_unit_test(test_page_info_tells_first_mapping_and_age),
