@@ -353,6 +353,26 @@ void staging_packed(struct sup *sup, struct pack_job *job)
 			staging_place_due(st, job->page[i].place);
 }
 
+static bool is_staged(const struct stager *st, u32 place)
+{
+	u8 byte;
+
+	return pread(st->mem, &byte, 1, (off_t)stager_addr(st, place)) == 1;
+}
+
+/*
+ * How many pages of a FILL are in their places, whatever the machine said of it?  Linux 6.18 says too few when a
+ * page changes under it: move_pages() tries again, moves the page and those behind it, forgets that -EAGAIN was
+ * of the first try, and goes on at the same page, which then is there already (-EEXIST, or -EAGAIN when others
+ * were moved before).
+ */
+static u32 filled(const struct stager *st, const struct stager_op *op, u32 moved)
+{
+	while (moved < op->nr && is_staged(st, op->place + moved))
+		moved++;
+	return moved;
+}
+
 void staging_collect(struct stager *st)
 {
 	struct stager_op op;
@@ -365,9 +385,13 @@ void staging_collect(struct stager *st)
 		case OP_UNSHARE:
 			break;
 		case OP_FILL:
+			if (result == -EEXIST || result == -EAGAIN)
+				moved = filled(st, &op, moved);
 			on_filled(st, &op, result, moved);
 			break;
 		case OP_RESCUE:
+			if (result == -EEXIST || result == -EAGAIN)
+				moved = !is_staged(st, op.place);
 			on_rescued(st, &op, result, moved);
 			break;
 		case OP_DROP:
@@ -414,24 +438,16 @@ void reclaim_stub_died(struct stager *st)
 	staging_collect(st);
 	while (st->nr_ops) {
 		struct stager_op op = stager_next_lost(st);
-		u8 byte;
 
 		switch (op.kind) {
 		case OP_NONE:
 		case OP_UNSHARE:
 			break;
-		case OP_FILL: {
-			u32 moved = 0;
-
-			while (moved < op.nr && pread(st->mem, &byte, 1,
-						      (off_t)stager_addr(st, op.place + moved)) == 1)
-				moved++;
-			on_filled(st, &op, -EAGAIN, moved);
+		case OP_FILL:
+			on_filled(st, &op, -EAGAIN, filled(st, &op, 0));
 			break;
-		}
 		case OP_RESCUE:
-			on_rescued(st, &op, -EAGAIN,
-				   pread(st->mem, &byte, 1, (off_t)stager_addr(st, op.place)) != 1);
+			on_rescued(st, &op, -EAGAIN, !is_staged(st, op.place));
 			break;
 		case OP_DROP:
 			on_dropped(st, &op);
