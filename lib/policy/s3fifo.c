@@ -10,7 +10,7 @@
  *
  * Parameters: small=R (10%) of the capacity; ghost=R (90%) of the capacity, in keys; promote=N (2):
  * so many uses in small move a page to main; max=N (3): the most uses that a page's counter holds;
- * learn=N (4): see below, 0 is the algorithm of the paper.
+ * learn=N (4), loop=N (16): see below; with both 0 it is the algorithm of the paper.
  *
  * Where hits cannot be seen, the counters stay 0 and main would be a plain FIFO: it would put out
  * its favourites once in every round, only to get them back a fault later.  What can be seen is
@@ -21,6 +21,11 @@
  * back meanwhile: "soon" is a distance.  A page that returns later begins at level 0 again.
  * Rescued from probation: main's newest end, with the level raised.  Refused: the other queue's
  * newest end, for a queue full of pages that cannot leave must not hide the other one.
+ *
+ * A loop over more pages than there is room for brings every page back soon, and by that rule none
+ * would ever be kept long enough.  But it brings them back in the order in which they left, which nothing
+ * else does for long (give or take loop/2 pages).  While that is seen, main keeps LOOP_MAIN of the capacity, and small passes the rest
+ * of the loop through; one page in LOOP_MIX goes to main and one leaves it, lest main be of another time.
  * Source: Yang, Zhang, Qiu, Yue, Rashmi, "FIFO queues are all you need for cache eviction", SOSP
  * 2023, algorithm 1.  The levels are ours, measured with tests/policies/table.c.
  */
@@ -37,11 +42,21 @@ struct s3fifo {
 	struct policy policy;
 	u64 small_ratio, ghost_ratio; /* millionths of the capacity */
 	u64 promote, ref_max, learn;
+	u64 loop; /* pages within which an order counts as kept; 0: loops are not looked for */
 	struct queue small, main;
 	struct ghost_table table;
 	struct ghost_list ghosts; /* data: see ghost_data */
 	u32 evictions;            /* so far; the clock of ghosts */
+	u32 last_left;            /* when the page that came back last had left */
+	u32 order;                /* how many of ORDER_ONE came back in the order in which they left, of late */
+	u32 mix;                  /* counts pages while a loop is seen */
 };
+
+#define ORDER_ONE   1024u
+#define ORDER_SHIFT 6  /* the average is over the last 64 or so */
+#define LOOP_MIX    32
+#define LOOP_GHOSTS 2  /* capacities: loops of up to so many more pages than there is room for are seen */
+#define LOOP_MAIN(capacity) ((capacity) / 5 * 4) /* what main keeps of a loop */
 
 /* When a page left, and its level. */
 static u32 ghost_data(u32 evictions, u16 level)
@@ -60,6 +75,19 @@ static u64 ghost_max(const struct s3fifo *p, u64 capacity)
 	return u64_max(policy_ratio_of(p->ghost_ratio, capacity), 1);
 }
 
+/* Evictions since the ghost's page left. */
+static u32 ghost_age(const struct s3fifo *p, const struct ghost *g)
+{
+	return (ghost_data(p->evictions, 0) - (g->data & ~(u32)LEVEL_MAX)) >> 3;
+}
+
+/* How many are kept: to see a loop takes a longer memory than to see what is wanted. */
+static u64 ghosts_kept(const struct s3fifo *p)
+{
+	return p->loop ? u64_max(LOOP_GHOSTS * p->policy.capacity, ghost_max(p, p->policy.capacity)) :
+			 ghost_max(p, p->policy.capacity);
+}
+
 static int s3fifo_params(struct s3fifo *p, const struct policy_param *params, u32 nr_params,
 			 char *err, size_t len)
 {
@@ -69,6 +97,7 @@ static int s3fifo_params(struct s3fifo *p, const struct policy_param *params, u3
 		{ "promote", POLICY_NUMBER, &p->promote, 1, 255 },
 		{ "max", POLICY_NUMBER, &p->ref_max, 1, 255 },
 		{ "learn", POLICY_NUMBER, &p->learn, 0, LEVEL_MAX },
+		{ "loop", POLICY_NUMBER, &p->loop, 0, 4096 },
 	};
 	int ret;
 
@@ -77,6 +106,7 @@ static int s3fifo_params(struct s3fifo *p, const struct policy_param *params, u3
 	p->promote = 2;
 	p->ref_max = 3;
 	p->learn = 4;
+	p->loop = 16;
 	ret = policy_params_read(params, nr_params, values, ARRAY_SIZE(values), err, len);
 	if (!ret && p->promote > p->ref_max) {
 		snprintf(err, len, "promote=%lu: more than max=%lu", p->promote, p->ref_max);
@@ -94,7 +124,7 @@ static void *s3fifo_init(const struct policy_param *params, u32 nr_params, u64 c
 		return NULL;
 	if (s3fifo_params(p, params, nr_params, err, len))
 		goto free;
-	if (ghost_table_init(&p->table, ghost_max(p, capacity))) {
+	if (ghost_table_init(&p->table, ghosts_kept(p))) {
 		snprintf(err, len, "no memory");
 		goto free;
 	}
@@ -118,12 +148,16 @@ static void s3fifo_fini(void *policy)
 static int s3fifo_resize(void *policy, u64 capacity)
 {
 	struct s3fifo *p = policy;
-	int ret = ghost_table_resize(&p->table, ghost_max(p, capacity));
+	u64 old = p->policy.capacity;
+	int ret;
 
-	if (ret)
-		return ret;
 	p->policy.capacity = capacity;
-	ghost_trim(&p->table, &p->ghosts, ghost_max(p, capacity));
+	ret = ghost_table_resize(&p->table, ghosts_kept(p));
+	if (ret) {
+		p->policy.capacity = old;
+		return ret;
+	}
+	ghost_trim(&p->table, &p->ghosts, ghosts_kept(p));
 	return 0;
 }
 
@@ -142,10 +176,29 @@ static void add_wanted(struct s3fifo *p, struct reclaim_node *node)
 	queue_add_newest(&p->main, node);
 }
 
+/* Do pages come back in the order in which they left? */
+static bool is_loop(const struct s3fifo *p)
+{
+	return p->loop && p->order > ORDER_ONE / 8 * 7;
+}
+
+/* A page that left at `left` is back. */
+static void see_order(struct s3fifo *p, u32 left)
+{
+	bool in_order = left - p->last_left + p->loop / 2 < p->loop;
+
+	p->last_left = left;
+	p->order -= p->order >> ORDER_SHIFT;
+	p->order += in_order ? ORDER_ONE >> ORDER_SHIFT : 0;
+}
+
 /* A page that came in; `wanted` says whether its key was in ghost. */
 static void add_new(struct s3fifo *p, struct reclaim_node *node, bool wanted)
 {
-	if (wanted)
+	if (is_loop(p))
+		queue_add_newest(p->main.nr >= LOOP_MAIN(p->policy.capacity) && p->mix++ % LOOP_MIX ?
+					 &p->small : &p->main, node);
+	else if (wanted)
 		add_wanted(p, node);
 	else
 		queue_add_newest(&p->small, node);
@@ -154,13 +207,12 @@ static void add_new(struct s3fifo *p, struct reclaim_node *node, bool wanted)
 /* Forget those that left too many evictions ago. */
 static void drop_old_ghosts(struct s3fifo *p)
 {
-	u64 max = ghost_max(p, p->policy.capacity);
+	u64 max = ghosts_kept(p);
 
 	while (p->ghosts.nr) {
 		struct ghost *g = list_entry(p->ghosts.list.prev, struct ghost, list);
-		u32 age = (ghost_data(p->evictions, 0) - (g->data & ~(u32)LEVEL_MAX)) >> 3;
 
-		if (age < max)
+		if (ghost_age(p, g) < max)
 			break;
 		ghost_del(&p->table, &p->ghosts, g);
 	}
@@ -170,16 +222,19 @@ static void s3fifo_insert(void *policy, struct reclaim_node *node, u64 key, unsi
 {
 	struct s3fifo *p = policy;
 	struct ghost *g = ghost_find(&p->table, key);
+	bool wanted = false;
 
 	if (g) {
-		node->u16 = g->data & LEVEL_MAX;
+		wanted = !p->learn || ghost_age(p, g) < ghost_max(p, p->policy.capacity);
+		node->u16 = wanted ? g->data & LEVEL_MAX : 0;
+		see_order(p, g->data >> 3);
 		ghost_del(&p->table, &p->ghosts, g);
 	}
 	if (flags & RECLAIM_PREFETCH) {
-		node->u32 = g != NULL; /* for when it is asked for */
+		node->u32 = wanted; /* for when it is asked for */
 		ahead_insert(&p->policy, node);
 	} else {
-		add_new(p, node, g);
+		add_new(p, node, wanted);
 	}
 }
 
@@ -222,6 +277,8 @@ static struct reclaim_node *s3fifo_victim(void *policy)
 	struct s3fifo *p = policy;
 	struct reclaim_node *node = ahead_victim(&p->policy, p->small.nr + p->main.nr);
 
+	if (!node && is_loop(p))
+		node = p->main.nr > LOOP_MAIN(p->policy.capacity) ? victim_of_main(p) : victim_of_small(p);
 	if (!node && p->small.nr >= u64_max(policy_ratio_of(p->small_ratio, p->policy.capacity), 1))
 		node = victim_of_small(p);
 	if (!node)
@@ -254,7 +311,7 @@ static void s3fifo_evicted(void *policy, struct reclaim_node *node, u64 key)
 	p->evictions++;
 	if (p->learn)
 		drop_old_ghosts(p);
-	g = ghost_push(&p->table, &p->ghosts, key, ghost_max(p, p->policy.capacity));
+	g = ghost_push(&p->table, &p->ghosts, key, ghosts_kept(p));
 	if (g)
 		g->data = ghost_data(p->evictions, node->u16);
 }
@@ -269,7 +326,7 @@ static void s3fifo_forget(void *policy, struct reclaim_node *node)
 
 const struct reclaim_ops s3fifo_ops = {
 	.name = "s3fifo",
-	.help = "small=R (10%), ghost=R (90%), promote=N (2), max=N (3), learn=N (4)",
+	.help = "small=R (10%), ghost=R (90%), promote=N (2), max=N (3), learn=N (4), loop=N (16)",
 	.init = s3fifo_init,
 	.fini = s3fifo_fini,
 	.resize = s3fifo_resize,

@@ -309,6 +309,6 @@ const struct naive_policy naive_ghost_policies[] = {
 	{ "arc", arc_access_late },
 	{ "arc", arc_access_early, .approximate = true },
 	{ "lirs:hir=1%", lirs_access },
-	{ "s3fifo:learn=0", s3fifo_access },
+	{ "s3fifo:learn=0,loop=0", s3fifo_access },
 	{ NULL },
 };

@@ -188,7 +188,7 @@ static void test_lirs_by_hand(void **state)
  */
 static void test_s3fifo_by_hand(void **state)
 {
-	run("s3fifo:small=40%,ghost=60%,learn=0", 5, "abcdeaabfgbhaeifjb", "+++++...bcde.fghbi");
+	run("s3fifo:small=40%,ghost=60%,learn=0,loop=0", 5, "abcdeaabfgbhaeifjb", "+++++...bcde.fghbi");
 }
 
 /*
