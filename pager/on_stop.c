@@ -332,6 +332,14 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 		stager_stop(st, s);
 		return;
 	}
+	/*
+	 * A task that nobody has told us of; or whose end came first: it was killed at a stop that was read together with
+	 * this one, and calls were injected there in vain.  Its end is all that is to be known of it.
+	 */
+	if (s.event == TE_EXITING && !task_find(sup, s.tid)) {
+		(void)tracee_resume(s.tid, 0);
+		return;
+	}
 	t = task_get(sup, s.tid);
 
 	switch (s.event) {

@@ -14,10 +14,15 @@
 #include "sup.h"
 #include "sys/procmaps.h"
 
-/* So long nothing may come free before it is believed: calls in the kernel end, threads get out of the way. */
-#define OOM_PATIENCE_NS      200000000ULL
+/*
+ * So many ticks all who wait must have been refused again, and so long nothing may have moved, before it is
+ * believed: calls in the kernel end, threads get out of the way, on a busy machine slowly.
+ */
+#define OOM_TICKS	     500
+#define OOM_PATIENCE_NS      2000000000ULL
 /* With swap full, nothing is to be waited for. */
-#define OOM_PATIENCE_FULL_NS 20000000ULL
+#define OOM_TICKS_FULL	     20
+#define OOM_PATIENCE_FULL_NS 50000000ULL
 
 static u64 demand(const struct space *space)
 {
@@ -79,22 +84,33 @@ void oom_forget(struct sup *sup, const struct space *space)
 	mm_reclaim(sup->world)->emergency--;
 }
 
+/* Changes when anything has come or gone. */
+static u64 progress(const struct sup *sup)
+{
+	const struct reclaim_stats *st = mm_reclaim_stats(sup->world);
+	const struct stats *s = &sup->stats;
+
+	return st->evicted + st->swapped_in + st->staged + st->rescued + s->missing + s->wp + s->execs +
+	       s->processes;
+}
+
 void oom_check(struct sup *sup)
 {
 	struct reclaimer *r = sup->reclaim;
-	u64 now = now_ns();
+	u64 now = now_ns(), moved = progress(sup);
 	struct space *space;
 
 	if (r->oom_space || sup->ending)
 		return;
 	if (r->nr_leaving || r->nr_filling || r->freed || r->nr_reads ||
-	    (r->nr_staged && !r->swap_full)) {
-		r->idle_since_ns = 0;
+	    (r->nr_staged && !r->swap_full) || moved != r->idle_progress || !r->idle_since_ns) {
+		r->idle_since_ns = now;
+		r->idle_progress = moved;
+		r->idle_ticks = r->ticks;
 		return;
 	}
-	if (!r->idle_since_ns)
-		r->idle_since_ns = now;
-	if (now - r->idle_since_ns < (r->swap_full ? OOM_PATIENCE_FULL_NS : OOM_PATIENCE_NS))
+	if (now - r->idle_since_ns < (r->swap_full ? OOM_PATIENCE_FULL_NS : OOM_PATIENCE_NS) ||
+	    r->ticks - r->idle_ticks < (r->swap_full ? OOM_TICKS_FULL : OOM_TICKS))
 		return;
 	r->idle_since_ns = 0;
 	space = largest(sup);

@@ -231,15 +231,15 @@ void reclaim_work(struct sup *sup)
 	if (r->waiting) {
 		oom_check(sup);
 		sup_need_tick(sup);
-	} else {
-		r->idle_since_ns = 0;
 	}
 }
 
 void reclaim_tick(struct sup *sup)
 {
-	if (sup->reclaim)
-		sup->reclaim->waiting = false; /* whoever is refused again says so */
+	if (!sup->reclaim)
+		return;
+	sup->reclaim->ticks++;
+	sup->reclaim->waiting = false; /* whoever is refused again says so */
 }
 
 bool reclaim_waits(const struct sup *sup)
