@@ -15,6 +15,8 @@
  */
 #include "mm/cow.h"
 
+#include "mm/plan.h"
+
 typedef bool (*pte_test)(const struct mm_world *world, pte_t pte);
 
 /* The frame of a page that only our protection keeps from being written and nobody else is at work on; or NULL. */
@@ -68,6 +70,7 @@ struct range cow_reuse_run(const struct vm_area_struct *vma, u64 addr, struct pt
 		return run;
 	block = range_intersect(range_of(addr - addr % bytes, bytes), vma_range(vma));
 	block = range_intersect(block, range_of(addr & ~(PMD_SIZE - 1), PMD_SIZE)); /* ref's table */
+	block = plan_clear_range(vma->vm_mm, block, addr);
 	while (run.start > block.start &&
 	       is_reusable(world, ref.table->pte[pte_index(run.start - PAGE_SIZE)]))
 		run.start -= PAGE_SIZE;

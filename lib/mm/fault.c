@@ -100,7 +100,8 @@ static u32 fault_around(struct vm_area_struct *vma, u64 addr, bool write, struct
 	*stream = s;
 	s->window = s->window ? u64_min(2 * (u64)s->window, max) : 1;
 	room = u64_min((vma->vm_end - addr) >> PAGE_SHIFT, PTRS_PER_TABLE - ref.index);
-	room = plan_clear_pages(mm, addr, u64_min(room, s->window));
+	room = u64_min(room, s->window);
+	room = range_len(plan_clear_range(mm, range_of(addr, room << PAGE_SHIFT), addr)) >> PAGE_SHIFT;
 	while (nr < room && pte_none(ref.table->pte[ref.index + nr]))
 		nr++;
 	return nr;

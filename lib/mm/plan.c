@@ -56,13 +56,19 @@ struct range mm_plan_zaps(const struct mm_plan *plan)
 	return plan->zaps;
 }
 
-u64 plan_clear_pages(const struct mm_struct *mm, u64 addr, u64 nr)
+struct range plan_clear_range(const struct mm_struct *mm, struct range r, u64 addr)
 {
 	struct range zaps = mm->plan ? mm->plan->zaps : (struct range){ 0, 0 };
 
-	if (range_empty(zaps) || addr >= zaps.end)
-		return nr;
-	return addr < zaps.start ? u64_min(nr, (zaps.start - addr) >> PAGE_SHIFT) : 0;
+	if (range_empty(zaps))
+		return r;
+	if (range_contains(zaps, addr))
+		return range_of(page_align_down(addr), PAGE_SIZE);
+	if (addr < zaps.start)
+		r.end = u64_min(r.end, zaps.start);
+	else
+		r.start = u64_max(r.start, zaps.end);
+	return r;
 }
 
 bool mm_plan_is_certain(const struct mm_plan *plan)

@@ -71,10 +71,11 @@ struct mm_plan *plan_open(struct mm_struct *mm, const struct plan_ops *ops, stru
 bool mremap_grew_in_place(struct mm_plan *plan, u64 addr);
 
 /*
- * How many of the nr pages from addr on come before what the open plan, if any, will drop.  Pages ahead of need must
- * end there: the kernel may have dropped them already, and commit would make the model forget what came since.
+ * The part of r around addr that the open plan, if any, will not drop; addr's page alone if it drops that.  What is
+ * done to pages beside the one that faulted must end there: the kernel may have dropped them already, or mapped
+ * something else, and commit would make the model forget what came since.  Pre: addr in r.
  */
-u64 plan_clear_pages(const struct mm_struct *mm, u64 addr, u64 nr);
+struct range plan_clear_range(const struct mm_struct *mm, struct range r, u64 addr);
 
 static inline struct reserve_need need_add(struct reserve_need a, struct reserve_need b)
 {

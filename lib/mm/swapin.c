@@ -185,12 +185,14 @@ u32 mm_prefetch(struct mm_struct *mm, u64 addr, u32 nr, u32 *slot)
 	*slot = 0;
 	if (!vma || vma->vm_flags & (VM_UNMANAGED | VM_LOCKED) || !nr || room <= keep)
 		return 0;
+	if (mm->plan && range_contains(mm_plan_zaps(mm->plan), addr))
+		return 0;
 	ref = pte_offset(mm, addr);
 	if (!ref.table)
 		return 0;
 	nr = (u32)u64_min(u64_min(nr, SWAP_BUF_PAGES), room - keep);
 	nr = (u32)u64_min(nr, u64_min((vma->vm_end - addr) >> PAGE_SHIFT, PTRS_PER_TABLE - ref.index));
-	nr = (u32)plan_clear_pages(mm, addr, nr);
+	nr = (u32)(range_len(plan_clear_range(mm, range_of(addr, (u64)nr << PAGE_SHIFT), addr)) >> PAGE_SHIFT);
 	if (!swap_buf(world) || anon_vma_prepare(vma) || frame_reserve(world, 0, nr))
 		return 0;
 	nr = gather(vma, addr, ref, nr, world->swap_buf, slot);

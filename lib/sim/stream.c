@@ -501,7 +501,7 @@ static bool do_op(struct sim *sim, struct sim_space *s, const struct sim_op *op)
 	case OP_MSEAL:
 		return do_call(s, op);
 	case OP_FORK:
-		sim_fork(s, op->write, op->pick % 16 == 1);
+		sim_fork(s, (struct sim_fork){ op->write, op->pick % 16 == 1, (op->prot & 6) == 6 });
 		return true;
 	case OP_SHARE:
 		sim_share(s);
@@ -572,7 +572,7 @@ static void add_stats(struct sim *sim, struct sim_stats *stats)
 
 void sim_run(const u8 *data, size_t len, const struct sim_options *options, struct sim_stats *stats)
 {
-	struct sim *sim = sim_create(options->prefetch_max_pages);
+	struct sim *sim = sim_create(options->prefetch_max_pages, options->cow_around);
 
 	for (size_t at = 0; at + SIM_OP_BYTES <= len; at += SIM_OP_BYTES) {
 		struct sim_op op = sim_decode_op(data + at);

@@ -20,7 +20,7 @@ struct sim_options {
 	 * end.  The comparison with oracle and machine is made after each operation in any case.
 	 */
 	u32 verify_every;
-	u32 prefetch_max_pages;
+	u32 prefetch_max_pages, cow_around;
 	bool trace;       /* print each operation before it is done, to stderr */
 };
 

@@ -248,12 +248,28 @@ static struct mm_plan *plan_fork(struct sim_space *s, struct mm_struct **child)
 	return plan;
 }
 
-void sim_fork(struct sim_space *s, bool join, bool fails)
+/* As pager/cow.c: what the kernel then does not copy at once, it does at the first store. */
+static void separate(struct sim_space *child, struct sim_space *parent)
+{
+	struct range run = { 0, 0 };
+
+	while (!range_empty(run = mm_cow_next_shared(child->mm, run.end))) {
+		if (mm_cow_separate(child->mm, run))
+			continue;
+		sim_for_each_page(i, run) {
+			if (child->page[i].state != SIM_NONE && sim_random(child->sim, 4))
+				sim_kernel_cow(child->sim, &child->page[i]);
+		}
+	}
+	mm_cow_reuse(parent->mm);
+}
+
+void sim_fork(struct sim_space *s, struct sim_fork how)
 {
 	struct sim *sim = s->sim;
 	struct sim_space **slot = free_slot(sim->task, SIM_TASKS);
 	struct range all = { 0, TASK_SIZE };
-	struct protect p = { .join = join };
+	struct protect p = { .join = how.join };
 	struct mm_struct *child_mm;
 	struct mm_plan *plan;
 
@@ -266,7 +282,7 @@ void sim_fork(struct sim_space *s, bool join, bool fails)
 		BUG_ON(sim_hw_ops.protect(s->mm, p.joined, HW_WP));
 	mm_mark_wp(s->mm, all);
 	plan = plan_fork(s, &child_mm);
-	if (fails) { /* the kernel says -EAGAIN: everything stays protected */
+	if (how.fails) { /* the kernel says -EAGAIN: everything stays protected */
 		mm_plan_abort(plan);
 		return;
 	}
@@ -274,6 +290,8 @@ void sim_fork(struct sim_space *s, bool join, bool fails)
 	*slot = space_create(sim, child_mm);
 	sim_sys_fork(s, *slot);
 	sim->stats.forks++;
+	if (how.eager)
+		separate(*slot, s);
 	sim_check_space(*slot);
 }
 
@@ -310,7 +328,7 @@ void sim_exit_all_of(struct sim_space *s)
 
 /* ---- the run ---- */
 
-struct sim *sim_create(u32 prefetch_max_pages)
+struct sim *sim_create(u32 prefetch_max_pages, u32 cow_around)
 {
 	struct sim *sim = calloc(1, sizeof(*sim));
 	struct mm_config config = {
@@ -320,6 +338,7 @@ struct sim *sim_create(u32 prefetch_max_pages)
 		.max_map_count = 65530,
 		.stack_guard_gap = SIM_GUARD_GAP,
 		.prefetch_max_pages = prefetch_max_pages,
+		.cow_around = cow_around,
 	};
 
 	BUG_ON(!sim);

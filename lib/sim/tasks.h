@@ -8,7 +8,7 @@
 #include "sim/sim.h"
 
 /* A world with one task that has just been exec'ed.  Never fails: a test has memory. */
-struct sim *sim_create(u32 prefetch_max_pages);
+struct sim *sim_create(u32 prefetch_max_pages, u32 cow_around);
 /* All tasks exit; what is left over is a BUG(). */
 void sim_destroy(struct sim *sim);
 
@@ -38,8 +38,13 @@ void sim_reconcile(struct sim_space *s);
 
 /* The task (an index of sim.task, living or not) gets a new image; nothing when no space is free. */
 void sim_exec(struct sim *sim, u32 task);
-/* `join`: protect over small gaps.  `fails`: the kernel refuses.  Nothing when no slot is free. */
-void sim_fork(struct sim_space *s, bool join, bool fails);
+struct sim_fork {
+	bool join;  /* protect over small gaps */
+	bool fails; /* the kernel refuses */
+	bool eager; /* the child's pages are separated from the parent's at once */
+};
+/* Nothing when no slot is free. */
+void sim_fork(struct sim_space *s, struct sim_fork how);
 void sim_share(struct sim_space *s);
 void sim_exit(struct sim *sim, u32 task);
 /* The address space is gone: so are its tasks. */

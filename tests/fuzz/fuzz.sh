@@ -27,6 +27,6 @@ grep -E '^(stat::|#.*DONE|Done|upager: BUG|SUMMARY)' "$fuzz.log"
 for input in "$found"/*; do
 	[ -f "$input" ] || continue
 	echo "$input: the last of these operations failed"
-	"$simulate" -w 8 -x "$(od -An -v -tx1 "$input" | tr -d ' \n')" 2>&1 | tail -n 40
+	"$simulate" -w 8 -c 4 -x "$(od -An -v -tx1 "$input" | tr -d ' \n')" 2>&1 | tail -n 40
 done
 exit $status

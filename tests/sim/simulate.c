@@ -51,7 +51,7 @@ static void fill_random(u8 *data, size_t len, u64 seed)
 	}
 }
 
-/* Fault-around off, small, large: by the seed. */
+/* Fault-around and COW-around off, small, large: by the seed. */
 static struct sim_options options_of(const struct run *run, u64 seed)
 {
 	static const u32 windows[4] = { 1, 4, 16, 64 };
@@ -59,6 +59,7 @@ static struct sim_options options_of(const struct run *run, u64 seed)
 	return (struct sim_options){
 		.verify_every = run->verify_every,
 		.prefetch_max_pages = windows[seed & 3],
+		.cow_around = windows[seed >> 2 & 3],
 	};
 }
 
@@ -121,8 +122,7 @@ static void report_failure(const struct run *run, u64 seed)
 		printf("%4zu  ", i / SIM_OP_BYTES);
 		sim_print_op(data + i, stdout);
 	}
-	printf("fault-around %u; again with trace: simulate -w %u -x ", o.prefetch_max_pages,
-	       o.prefetch_max_pages);
+	printf("again with trace: simulate -w %u -c %u -x ", o.prefetch_max_pages, o.cow_around);
 	print_hex(data, len);
 	fflush(stdout);
 	o.trace = true;
@@ -178,9 +178,10 @@ static int simulate(const struct run *run)
 	return 0;
 }
 
-static int replay(const char *hex, u32 window)
+static int replay(const char *hex, u32 window, u32 cow_around)
 {
-	struct sim_options o = { .verify_every = 1, .prefetch_max_pages = window, .trace = true };
+	struct sim_options o = { .verify_every = 1, .prefetch_max_pages = window, .cow_around = cow_around,
+				 .trace = true };
 	size_t len = strlen(hex) / 2;
 	u8 *data = malloc(len + 1);
 
@@ -200,7 +201,7 @@ static int replay(const char *hex, u32 window)
 static int usage(void)
 {
 	fprintf(stderr, "usage: simulate [-s SEED] [-n EPISODES | -t SECONDS] [-l OPS] [-v VERIFY_EVERY]\n"
-			"       simulate [-w FAULT_AROUND] -x HEX\n");
+			"       simulate [-w FAULT_AROUND] [-c COW_AROUND] -x HEX\n");
 	return 2;
 }
 
@@ -208,10 +209,10 @@ int main(int argc, char **argv)
 {
 	struct run run = { .seed = 1, .episodes = 100, .ops = 800, .verify_every = 8 };
 	const char *hex = NULL;
-	u32 window = 1;
+	u32 window = 1, cow_around = 1;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "s:n:t:l:v:w:x:")) != -1) {
+	while ((opt = getopt(argc, argv, "s:n:t:l:v:w:c:x:")) != -1) {
 		switch (opt) {
 		case 's': run.seed = strtoull(optarg, NULL, 0); break;
 		case 'n': run.episodes = strtoull(optarg, NULL, 0); break;
@@ -222,11 +223,12 @@ int main(int argc, char **argv)
 		case 'l': run.ops = strtoull(optarg, NULL, 0); break;
 		case 'v': run.verify_every = strtoull(optarg, NULL, 0); break;
 		case 'w': window = strtoull(optarg, NULL, 0); break;
+		case 'c': cow_around = strtoull(optarg, NULL, 0); break;
 		case 'x': hex = optarg; break;
 		default: return usage();
 		}
 	}
 	if (!run.ops || run.ops > MAX_OPS || optind != argc)
 		return usage();
-	return hex ? replay(hex, window) : simulate(&run);
+	return hex ? replay(hex, window, cow_around) : simulate(&run);
 }
