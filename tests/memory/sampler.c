@@ -156,33 +156,52 @@ static void raise_to(unsigned long *max, unsigned long value)
 		*max = value;
 }
 
-/* One look at the tree. Returns whether there still is one. */
+/* Those of `all` whose memory is to be counted. */
+static void choose(struct procs *chosen, const struct procs *all, const struct stat *exe)
+{
+	chosen->nr = 0;
+	for (int i = 0; i < all->nr; i++)
+		if (!(exe && executes(all->pid[i], exe)) && !counted_before(all, i))
+			chosen->pid[chosen->nr++] = all->pid[i];
+}
+
+static unsigned long smaller(unsigned long a, unsigned long b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * One look at the tree. Returns whether there still is one.
+ * No two processes are read at the same moment: a page that leaves a process after it was read, for one that is
+ * yet to be read, counts twice.  So they are read once more the other way round, where the same move counts
+ * not at all, and the smaller sum is taken.
+ */
 static bool sample(pid_t root, const struct stat *exe, struct report *report)
 {
-	static struct procs before, after;
-	struct sizes sum = { 0 };
-	int nr = 0;
+	static struct procs before, after, chosen;
+	struct sizes there = { 0 }, back = { 0 };
 
 	list_tree(&before, root);
 	if (!before.nr)
 		return false;
-	for (int i = 0; i < before.nr; i++) {
-		if ((exe && executes(before.pid[i], exe)) || counted_before(&before, i))
-			continue;
-		add_sizes(&sum, before.pid[i]);
-		nr++;
-	}
+	choose(&chosen, &before, exe);
+	for (int i = 0; i < chosen.nr; i++)
+		add_sizes(&there, chosen.pid[i]);
+	for (int i = chosen.nr - 1; i >= 0 && chosen.nr > 1; i--)
+		add_sizes(&back, chosen.pid[i]);
+	if (chosen.nr == 1)
+		back = there;
 	list_tree(&after, root);
 	if (!same_procs(&before, &after)) {
 		report->torn++;
 		return true;
 	}
 	report->samples++;
-	raise_to(&report->max.managed, sum.managed);
-	raise_to(&report->max.unmanaged, sum.unmanaged);
-	raise_to(&report->max.rss, sum.rss);
-	if (nr > report->processes)
-		report->processes = nr;
+	raise_to(&report->max.managed, smaller(there.managed, back.managed));
+	raise_to(&report->max.unmanaged, smaller(there.unmanaged, back.unmanaged));
+	raise_to(&report->max.rss, smaller(there.rss, back.rss));
+	if (chosen.nr > report->processes)
+		report->processes = chosen.nr;
 	return true;
 }
 
