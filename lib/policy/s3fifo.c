@@ -22,10 +22,10 @@
  * Rescued from probation: main's newest end, with the level raised.  Refused: the other queue's
  * newest end, for a queue full of pages that cannot leave must not hide the other one.
  *
- * A loop over more pages than there is room for brings every page back soon, and by that rule none
- * would ever be kept long enough.  But it brings them back in the order in which they left, which nothing
- * else does for long (give or take loop/2 pages).  While that is seen, main keeps LOOP_MAIN of the capacity, and small passes the rest
- * of the loop through; one page in LOOP_MIX goes to main and one leaves it, lest main be of another time.
+ * A loop over many more pages than there is room for brings none back soon enough.  But it brings
+ * them back in the order in which they left, give or take loop/2 pages, which nothing else does for
+ * long.  While that is seen, main keeps LOOP_MAIN of the capacity, and small passes the rest of the
+ * loop through; one page in LOOP_MIX goes to main and one leaves it, lest main be of another time.
  * Source: Yang, Zhang, Qiu, Yue, Rashmi, "FIFO queues are all you need for cache eviction", SOSP
  * 2023, algorithm 1.  The levels are ours, measured with tests/policies/table.c.
  */
@@ -54,8 +54,8 @@ struct s3fifo {
 
 #define ORDER_ONE   1024u
 #define ORDER_SHIFT 6  /* the average is over the last 64 or so */
-#define LOOP_MIX    32
-#define LOOP_GHOSTS 2  /* capacities: loops of up to so many more pages than there is room for are seen */
+#define LOOP_MIX    16
+#define LOOP_GHOSTS 4  /* capacities: loops of up to so many more pages than there is room for are seen */
 #define LOOP_MAIN(capacity) ((capacity) / 5 * 4) /* what main keeps of a loop */
 
 /* When a page left, and its level. */
@@ -182,10 +182,10 @@ static bool is_loop(const struct s3fifo *p)
 	return p->loop && p->order > ORDER_ONE / 8 * 7;
 }
 
-/* A page that left at `left` is back. */
-static void see_order(struct s3fifo *p, u32 left)
+/* A page that left at `left` is back; `wanted`: so soon that it could have been kept. */
+static void see_order(struct s3fifo *p, u32 left, bool wanted)
 {
-	bool in_order = left - p->last_left + p->loop / 2 < p->loop;
+	bool in_order = !wanted && left - p->last_left + p->loop / 2 < p->loop;
 
 	p->last_left = left;
 	p->order -= p->order >> ORDER_SHIFT;
@@ -227,7 +227,7 @@ static void s3fifo_insert(void *policy, struct reclaim_node *node, u64 key, unsi
 	if (g) {
 		wanted = !p->learn || ghost_age(p, g) < ghost_max(p, p->policy.capacity);
 		node->u16 = wanted ? g->data & LEVEL_MAX : 0;
-		see_order(p, g->data >> 3);
+		see_order(p, g->data >> 3, wanted);
 		ghost_del(&p->table, &p->ghosts, g);
 	}
 	if (flags & RECLAIM_PREFETCH) {
