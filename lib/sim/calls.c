@@ -581,7 +581,7 @@ void sim_sys_fork(struct sim_space *s, struct sim_space *child)
 	child->start_brk = s->start_brk;
 	child->brk = s->brk;
 	for (u32 i = 0; i < SIM_PAGES; i++) {
-		const struct sim_page *p = &s->page[i];
+		struct sim_page *p = &s->page[i];
 		struct sim_page *c = &child->page[i];
 
 		if (!p->mapped || p->vm_flags & VM_DONTCOPY)

@@ -55,8 +55,9 @@ void sim_frame_give(struct sim *sim, struct sim_page *p, u16 f)
 	p->state = SIM_PRESENT;
 }
 
-void sim_pte_dup(struct sim *sim, const struct sim_page *from, struct sim_page *to)
+void sim_pte_dup(struct sim *sim, struct sim_page *from, struct sim_page *to)
 {
+	from->lag |= from->pinned; /* the model takes it for shared */
 	to->state = from->state;
 	to->wp = from->wp;
 	to->lazyfree = from->lazyfree;
@@ -64,10 +65,15 @@ void sim_pte_dup(struct sim *sim, const struct sim_page *from, struct sim_page *
 	to->alien = from->alien;
 	to->lag = from->lag;
 	to->frame = from->frame;
-	if (from->state == SIM_PRESENT) {
-		sim->frame[from->frame].refs++;
-		sim->frame[from->frame].exclusive = false;
+	if (from->state != SIM_PRESENT)
+		return;
+	if (from->pinned) { /* copied at once: the device must go on with the parent's */
+		to->frame = frame_new(sim, sim->frame[from->frame].tag);
+		to->lag = true;
+		return;
 	}
+	sim->frame[from->frame].refs++;
+	sim->frame[from->frame].exclusive = false;
 }
 
 static void pte_set_frame(struct sim *sim, struct sim_page *p, u8 tag)

@@ -49,7 +49,7 @@ struct sim_page {
 	bool dropped;    /* … and has been; the model will hear of it at the next touch */
 	bool alien;      /* the machine made it by itself; the model need not know */
 	bool lag;        /* protection was lifted but nobody has stored yet: the kernel's copy is to come */
-	bool pinned;     /* a device holds it: it cannot be moved */
+	bool pinned;     /* a device holds it, and may write to it: it cannot be moved, and fork copies it */
 	u16 frame;       /* of SIM_PRESENT */
 };
 
@@ -165,7 +165,7 @@ extern const struct hw_ops sim_hw_ops;
 /* Make the page table entry none. */
 void sim_pte_clear(struct sim *sim, struct sim_page *p);
 /* Copy the page table entry to the child's page, with all that the kernel copies at fork. */
-void sim_pte_dup(struct sim *sim, const struct sim_page *from, struct sim_page *to);
+void sim_pte_dup(struct sim *sim, struct sim_page *from, struct sim_page *to);
 void sim_frame_unref(struct sim *sim, u16 frame);
 /* The page's frame goes somewhere else, or comes from there.  Pre: PRESENT; nothing is there. */
 u16 sim_frame_take(struct sim *sim, struct sim_page *p);

@@ -404,11 +404,32 @@ static void do_machine(struct sim *sim, const struct sim_op *op)
 		sim->swap->can_move = op->write || op->pick & 2;
 }
 
+/*
+ * A device writes, past all protection.  Not while the page goes out by a zap, which cannot see it (docs/KERNEL.md):
+ * such pages the pager keeps.
+ */
+static void device_write(struct sim_space *s, u32 i)
+{
+	struct sim_page *p = &s->page[i];
+	struct pte_info pte;
+
+	mm_lookup_pte(s->mm, sim_addr(i), &pte);
+	if (!p->pinned || pte.busy || !s->sim->frame[p->frame].exclusive)
+		return;
+	p->tag = s->sim->frame[p->frame].tag = (u8)(1 + sim_random(s->sim, 255));
+	p->maybe_zero = p->lazyfree = false;
+}
+
+/* Let a device hold pages, write to those that it holds, or let go. */
 static void do_pin(struct sim_space *s, const struct sim_op *op)
 {
 	sim_for_each_page(i, range_of(op->addr, op->len)) {
-		if (s->page[i].state == SIM_PRESENT)
-			s->page[i].pinned = op->write;
+		struct sim_page *p = &s->page[i];
+
+		if (op->pick & 1)
+			device_write(s, i);
+		else if (p->state == SIM_PRESENT && sim_managed(p) && !p->wp && s->sim->frame[p->frame].exclusive)
+			p->pinned = op->write;
 	}
 }
 
