@@ -140,6 +140,8 @@ static bool audit_vmas(struct space *space, const char *after)
 		if (same_vmas(space->mm, &sup->audit_maps, &d))
 			return true;
 	}
+	if (tracee_is_zombie(space->pid))
+		return false; /* killed while its maps were read */
 	describe(model, sizeof(model), d.model, &d.m);
 	describe(kernel, sizeof(kernel), d.kernel, &d.k);
 	sup_fail(sup, "audit after %s of process %d: vma %s differs: model %s, kernel %s", after,

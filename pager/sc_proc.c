@@ -274,6 +274,7 @@ static bool is_making_task(const struct task *t)
 
 void sc_forked(struct sup *sup, struct task *t, pid_t child_tid)
 {
+	bool ended = !task_find(sup, child_tid) && !tracee_is_traced(child_tid); /* killed: reported first */
 	struct task *child = task_get(sup, child_tid);
 	struct space *space = t->space;
 	bool watched = is_making_task(t);
@@ -281,6 +282,8 @@ void sc_forked(struct sup *sup, struct task *t, pid_t child_tid)
 	bool thread = t->call.scratch & CLONE_THREAD;
 
 	if (!space) { /* the child between fork and exec makes no tasks */
+		if (ended)
+			task_free(sup, child);
 		(void)tracee_resume(t->tid, 0);
 		return;
 	}
@@ -293,7 +296,7 @@ void sc_forked(struct sup *sup, struct task *t, pid_t child_tid)
 	if (dup) {
 		child->space->pid = child_tid;
 		sup->stats.forks++;
-		if (check_level >= CHECK_AUDIT)
+		if (check_level >= CHECK_AUDIT && !ended)
 			audit_space(child->space, "fork");
 	}
 	if (!thread) {
@@ -303,7 +306,10 @@ void sc_forked(struct sup *sup, struct task *t, pid_t child_tid)
 	if (watched)
 		restore_flags(t);
 	placement_inherit(sup, t, child);
-	let_child_go(child);
+	if (ended)
+		on_stop(sup, (struct tracee_stop){ .event = TE_KILLED, .tid = child_tid, .status = SIGKILL });
+	else
+		let_child_go(child);
 	t->state = TASK_RUNNING;
 	(void)tracee_resume(t->tid, 0);
 	if (space->caller == t)

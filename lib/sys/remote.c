@@ -138,9 +138,9 @@ int remote_syscall_served(struct remote *r, long *result, long nr, u64 last_arg,
 	if (next_syscall_stop(r)) /* entry */
 		return -ESRCH;
 	(void)tracee_resume_to_syscall(r->tid, 0);
-	/* No siginfo: it has not stopped again (nor died). */
+	/* No siginfo: it has not stopped again, or is dead. */
 	while (serve(arg) == -EAGAIN && tracee_get_siginfo(r->tid, &info) == -ESRCH &&
-	       kill(r->tid, 0) == 0)
+	       !tracee_is_zombie(r->tid))
 		;
 	if (wait_syscall_stop(r)) /* exit */
 		return -ESRCH;

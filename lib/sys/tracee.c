@@ -121,6 +121,13 @@ struct tracee_stop tracee_poll(pid_t tid)
 	return classify(tid, status);
 }
 
+bool tracee_is_traced(pid_t tid)
+{
+	siginfo_t info;
+
+	return !waitid(P_PID, (id_t)tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL);
+}
+
 bool tracee_is_zombie(pid_t tid)
 {
 	char path[32], line[128];

@@ -48,6 +48,8 @@ struct tracee_stop tracee_wait(pid_t tid);
 /* The same without waiting: TE_NONE when there is none. */
 struct tracee_stop tracee_poll(pid_t tid);
 
+/* Do we trace it, dead or alive?  No longer when its end was reported. */
+bool tracee_is_traced(pid_t tid);
 /* Is it dead, but not reported so: for as long as its process has other threads? */
 bool tracee_is_zombie(pid_t tid);
 
