@@ -111,7 +111,7 @@ void on_stop_call(struct sup *sup, struct task *t)
 	if (!taken)
 		taken = space->fork_waits = copies && exit_pending(sup, space);
 	if (!taken)
-		taken = copies && sup->reclaim && !reclaim_flushed(space);
+		taken = (copies || t->call.row->nr == SYS_mlockall) && sup->reclaim && !reclaim_flushed(space);
 	if (taken) {
 		t->state = TASK_WAITING;
 		list_add_tail(&t->wait_link, &space->waiters);

@@ -23,7 +23,8 @@ static bool space_may(struct space *space)
 	if (space->pass == r->pass)
 		return space->pass_may;
 	space->pass = r->pass;
-	space->pass_may = space->stager && !space->stager->dying && !space->forking && !space->keep &&
+	space->pass_may = space->stager && !space->stager->dying && !space->stager->closed &&
+			  !space->forking && !space->keep &&
 			  /* Calls that wait for us go first; those that wait for another call may need room. */
 			  (space->caller || list_empty(&space->waiters)) &&
 			  list_empty(&space->exit_waiters) &&
@@ -170,10 +171,12 @@ static void make_room(struct sup *sup)
 		r->running = false;
 }
 
-/* The first of those who wait is a fork. */
+/* The first of those who wait may want an empty staging area. */
 static bool waits_for_flush(const struct space *space)
 {
-	return list_first_entry(&space->waiters, struct task, wait_link)->call.row->flags & SC_FORK;
+	const struct sc_row *row = list_first_entry(&space->waiters, struct task, wait_link)->call.row;
+
+	return row->flags & SC_FORK || row->nr == SYS_mlockall;
 }
 
 static struct space *space_with_calls_due(struct sup *sup)

@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "mm/mm_query.h"
 #include "sc.h"
+#include "stager.h"
 #include "sys/uapi.h"
 
 #ifndef MAP_TYPE
@@ -338,12 +339,16 @@ void sc_munlock_leave(struct sup *sup, struct task *t, long result)
 
 enum sc_verdict sc_mlockall_enter(struct sup *sup, struct task *t)
 {
+	if (t->space->stager && arg(t, 0) & MCL_CURRENT)
+		stager_close(t->space->stager);
 	return watch(t, mm_plan_mlockall(t->space->mm, (int)arg(t, 0), &t->call.plan));
 }
 
 void sc_mlockall_leave(struct sup *sup, struct task *t, long result)
 {
 	commit_or_refused(t, result, false);
+	if (t->space->stager && t->space->stager->closed)
+		stager_open(t->space->stager);
 	if (!is_error(result))
 		t->space->lock_future = (arg(t, 0) & (MCL_FUTURE | MCL_ONFAULT)) == MCL_FUTURE;
 }

@@ -29,7 +29,7 @@
 
 /* What remote.c, space.c and stager.c inject, and what a stub calls. */
 static const int injected[] = { SYS_userfaultfd, SYS_close,	  SYS_mmap,	   SYS_munmap,
-				SYS_mprotect,	 SYS_madvise,	  SYS_seccomp,	   SYS_prctl,
+				SYS_mprotect,	 SYS_munlock,	  SYS_madvise,	  SYS_seccomp,	   SYS_prctl,
 				SYS_ioctl,	 SYS_clone,	  SYS_setsid,	   SYS_close_range,
 				SYS_futex,	 SYS_write,	  SYS_exit,	   SC_GIVE_FD };
 

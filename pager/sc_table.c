@@ -33,7 +33,7 @@ const struct sc_row sc_table[] = {
 	{ SYS_madvise, "madvise", SC_MM | SC_STUB, sc_madvise_enter, sc_madvise_leave },
 	{ SYS_mlock, "mlock", SC_MM, sc_mlock_enter, sc_mlock_leave },
 	{ SYS_mlock2, "mlock2", SC_MM, sc_mlock2_enter, sc_mlock2_leave },
-	{ SYS_munlock, "munlock", SC_MM, sc_munlock_enter, sc_munlock_leave },
+	{ SYS_munlock, "munlock", SC_MM | SC_STUB, sc_munlock_enter, sc_munlock_leave },
 	{ SYS_mlockall, "mlockall", SC_MM, sc_mlockall_enter, sc_mlockall_leave },
 	{ SYS_munlockall, "munlockall", SC_MM, sc_munlockall_enter, sc_munlockall_leave },
 	{ __NR_mseal, "mseal", SC_MM, sc_mseal_enter, sc_mseal_leave },

@@ -354,9 +354,9 @@ int stager_create(struct task *t, struct tracee_stop *death)
 	mm_reclaim(sup->world)->emergency--;
 	b.st->jobs--;
 	*death = b.r.death;
-	space->resync |= ret != 0; /* the area may be there, or a part */
 	if (!b.err && b.st->dying)
 		b.err = -ESRCH;
+	space->resync |= b.err != 0; /* the area may be there, or a part */
 	if (!b.err) {
 		b.st->tgid = t->tgid;
 		space->stager = b.st;
@@ -497,9 +497,35 @@ int stager_suspend(struct space *space)
 
 /* ---- commands ---- */
 
+void stager_close(struct stager *st)
+{
+	st->closed = true;
+	(void)uffd_unregister(st->space->uffd, range_of(st->staging, STAGING_BYTES));
+}
+
+void stager_open(struct stager *st)
+{
+	struct space *space = st->space;
+	struct mm_plan *plan;
+
+	if (!st->dying) {
+		queue_plain(st, SYS_munlock, st->area.start, range_len(st->area));
+		queue(st, (struct stager_op){ OP_NONE },
+		      (struct stub_cmd){ SYS_madvise, { st->staging, STAGING_BYTES, MADV_DONTNEED } });
+		stager_kick(st);
+	}
+	while (st->nr_ops && st->pid)
+		reclaim_pump(st->sup);
+	if (!mm_plan_munlock(space->mm, st->area.start, range_len(st->area), &plan))
+		mm_plan_commit(plan, 0);
+	if (uffd_register(space->uffd, range_of(st->staging, STAGING_BYTES)))
+		return; /* its address space is gone: nothing is moved there any more */
+	st->closed = false;
+}
+
 bool stager_room(const struct stager *st, u32 nr)
 {
-	return !st->dying && stub_room(&st->stub) > nr; /* one is left for the end */
+	return !st->dying && !st->closed && stub_room(&st->stub) > nr; /* one is left for the end */
 }
 
 u64 stager_addr(const struct stager *st, u32 place)

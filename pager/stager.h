@@ -89,6 +89,7 @@ struct stager {
 	bool has_unwanted;      /* some place is `unwanted` */
 	bool stuck;             /* a page could not be moved back: write soon */
 	u32 nr_ops;             /* commands whose results are to come */
+	bool closed;            /* between stager_close() and stager_open() */
 	bool stopped;           /* with its process (SIGSTOP) */
 	bool queued;            /* commands were queued since the last kick */
 	bool dying;             /* it was told to end, or has */
@@ -123,6 +124,13 @@ struct stager *stager_of_stub(struct sup *sup, pid_t tid);
 void stager_stop(struct stager *st, struct tracee_stop s);
 /* Serve the stops of the space's stubs, which the loop cannot now.  A process that is killed ends with its stub. */
 void stager_serve(struct space *space);
+
+/*
+ * mlockall(MCL_CURRENT) locks and fills every mapping, ours too.  Around it: close lets the kernel fill the staging
+ * area alone (pre: no place is used); open unlocks it, in the kernel and in the model, empties it and goes on.
+ */
+void stager_close(struct stager *st);
+void stager_open(struct stager *st);
 
 /* Room for `nr` more commands? */
 bool stager_room(const struct stager *st, u32 nr);
