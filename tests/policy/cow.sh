@@ -101,7 +101,7 @@ for policy in $policies; do
 	check "$policy: children that are killed" says_ok --cow=$policy -- perl -e "$killer"
 	check "$policy, 6M: children that are killed" \
 		says_ok --cow=$policy --memory=6M -- perl -e "$killer"
-	for memory in 256K 2M; do
+	for memory in 2M 4M; do
 		check "$policy, $memory: separate" says_ok --cow=$policy --memory=$memory -- "$bin/separate"
 		check "$policy, $memory: threads that fork" \
 			says_ok --cow=$policy --memory=$memory -- "$bin/forkers"
