@@ -74,7 +74,7 @@ victim()
 	program=$(cat "$work/dir/pid" 2>/dev/null)
 	case $1 in
 	front | start) echo "$front" ;;
-	supervisor) awk '/^TracerPid/ { print $2 }' "/proc/$program/status" ;;
+	supervisor) awk '/^TracerPid/ { print $2 }' "/proc/$program/status" 2>/dev/null ;;
 	any | stub)
 		if [ "$1" = any ]; then all=($(descendants "$front")); else all=($(stubs "$front")); fi
 		[ ${#all[@]} -eq 0 ] || echo "${all[RANDOM % ${#all[@]}]}"
@@ -106,7 +106,10 @@ once()
 		kill -KILL "$(cat "$work/front")" 2>/dev/null
 	fi
 	wait $runner
-	[ -z "$why" ] || return
+	[ -z "$why" ] || {
+		why="$why; ended: $(tr '\n' ' ' <"$work/status")$(tail -n 3 "$work/err")"
+		return
+	}
 	if ! grep -q '^\(exit\|signal\)' "$work/status" || grep -Eq "^(survivor|left)" "$work/status"; then
 		why="after SIGKILL of $target: $(tr '\n' ' ' <"$work/status")"
 	elif ! "$bin/$writer" check "$work/dir" $kib >"$work/count" 2>"$work/check"; then
