@@ -288,6 +288,17 @@ static void tell_model(struct stager *st)
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, 0, NULL);
 }
 
+/* Nothing of a stager that cannot be stays behind. */
+static void unmap_failed(struct birth *b)
+{
+	struct range area = b->st->area;
+	long result;
+
+	if (b->err && b->err != -ESRCH && area.start && area.start < TASK_SIZE)
+		(void)!remote_syscall(&b->r, &result, SYS_munmap, area.start, range_len(area), 0, 0, 0,
+				      b->sup->secret);
+}
+
 /* Limits that the program set for itself are not for what we add: they are lifted for the birth. */
 static const int lifted[] = { RLIMIT_NOFILE, RLIMIT_AS, RLIMIT_NPROC };
 
@@ -349,6 +360,7 @@ int stager_create(struct task *t, struct tracee_stop *death)
 	give_fd(&b, 2, sup->stub_fd);
 	make_stub(&b);
 	close_fds(&b);
+	unmap_failed(&b);
 	restore_limits(t->tid, saved);
 	ret = remote_end(&b.r);
 	mm_reclaim(sup->world)->emergency--;
@@ -465,7 +477,7 @@ void stager_end(struct stager *st)
 		return;
 	}
 	reclaim_forget_places(st);
-	if (!st->nr_used)
+	if (!st->nr_used && !st->space) /* else it remembers its area, which is still mapped */
 		stager_free(st);
 }
 
