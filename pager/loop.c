@@ -205,6 +205,7 @@ static void collect_stubs(struct sup *sup)
 	struct stager *st, *tmp;
 
 	drain_stops(sup);
+	reclaim_put_spaces(sup);
 	list_for_each_entry_safe(st, tmp, &sup->stagers, link)
 		if (!st->pid && !st->jobs)
 			stager_end(st);

@@ -2,6 +2,7 @@
 /*
  * oom.c - no page can leave and somebody needs one: the process with the largest demand is ended.
  *
+ * Who calls it: reclaim.c, as long as somebody waits for room.
  * Linux counterpart: mm/oom_kill.c (oom_badness: resident and swapped pages).
  */
 #include <signal.h>

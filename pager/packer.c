@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* packer.c - see packer.h. */
+/* packer.c - see packer.h.  Start reading at packer_main(). */
 #include "packer.h"
 
 #include <pthread.h>

@@ -2,7 +2,8 @@
 /*
  * packer.h - a thread that reads, hashes and compresses pages beside the loop.
  *
- * Who calls it: reclaim.c.  A job goes to the thread by a queue and comes back by another; nothing else is shared.
+ * Who calls it: writeout.c; reclaim.c polls packer_fd(), swap.c starts and ends it.  A job goes to the thread by a
+ * queue and comes back by another; nothing else is shared.
  * The pages of a job hold still: they are in staging, or write-protected.
  */
 #ifndef UPAGER_PACKER_H

@@ -2,6 +2,7 @@
 /*
  * prefetch.c - after a fault of a page that was out: bring what the prefetcher names, and learn what was used.
  *
+ * Who calls it: on_fault.c, when the thread has been answered (reclaim_prefetch).
  * Nobody tells when a page that was brought ahead is used.  But when the next fault of a stream comes right behind
  * what was brought for it, the stream has gone through it (Linux's readahead marker is the same idea).
  */

@@ -64,9 +64,26 @@ void evicting_begin(struct space *space)
 void evicting_end(struct space *space)
 {
 	BUG_ON(!space->evicting);
+	/* Neither calls nor the end of a space here: we are in the middle of something. */
 	if (!--space->evicting)
-		space->sup->reclaim->calls_due = true; /* not here: we are in the middle of something */
-	space_put(space);
+		space->sup->reclaim->calls_due = true;
+	if (!space->puts_due++)
+		list_add_tail(&space->put_link, &space->sup->reclaim->puts);
+}
+
+void reclaim_put_spaces(struct sup *sup)
+{
+	struct reclaimer *r = sup->reclaim;
+
+	while (r && !list_empty(&r->puts)) {
+		struct space *space = list_first_entry(&r->puts, struct space, put_link);
+		u32 n = space->puts_due;
+
+		list_del(&space->put_link);
+		space->puts_due = 0;
+		while (n--)
+			space_put(space);
+	}
 }
 
 void frame_left(struct sup *sup, u32 pfn, bool clean)
@@ -142,6 +159,18 @@ static u32 take_victims(struct sup *sup, u64 want)
 	return nr;
 }
 
+/*
+ * How many pages are to wait in staging.  Room beyond the mark does as well: where pages cannot be staged (no
+ * UFFDIO_MOVE, all shared by forks), reclaim would go on until none is left.
+ */
+static u64 staging_goal(const struct sup *sup)
+{
+	const struct reclaimer *r = sup->reclaim;
+	u64 room = mm_room(sup->world) + r->nr_leaving, spare = room > r->high ? room - r->high : 0;
+
+	return r->staged_target - u64_min(spare, r->staged_target);
+}
+
 static void make_room(struct sup *sup)
 {
 	struct reclaimer *r = sup->reclaim;
@@ -162,12 +191,12 @@ static void make_room(struct sup *sup)
 	while (want && (n = staging_write_out(sup, want)))
 		want -= n;
 	staged = r->nr_staged + r->nr_filling;
-	want += r->staged_target;
+	want += staging_goal(sup);
 	if (!r->swap_full && staged < want)
 		(void)take_victims(sup, want - staged);
 	else
 		r->running = false;
-	if (mm_room(sup->world) + r->nr_leaving >= r->high && r->nr_staged + r->nr_filling >= r->staged_target)
+	if (mm_room(sup->world) + r->nr_leaving >= r->high && r->nr_staged + r->nr_filling >= staging_goal(sup))
 		r->running = false;
 }
 
@@ -231,6 +260,7 @@ void reclaim_work(struct sup *sup)
 		retry_waiters(sup);
 	}
 	work_quietly(sup);
+	reclaim_put_spaces(sup);
 	if (r->waiting) {
 		oom_check(sup);
 		sup_need_tick(sup);

@@ -37,6 +37,8 @@ int must_check reclaim_init(struct sup *sup, char *err, size_t len);
 /* Pre: every space is gone, every stub too. */
 void reclaim_fini(struct sup *sup);
 
+/* Give back the references of evictions that are over: spaces may end. */
+void reclaim_put_spaces(struct sup *sup);
 /* The tick is about to let everybody who waits try again. */
 void reclaim_tick(struct sup *sup);
 /* Keep room; let go on who waits for it.  To be called when events have been handled.  O(1) when there is room. */

@@ -82,6 +82,7 @@ int reclaim_init(struct sup *sup, char *err, size_t len)
 	r = calloc(1, sizeof(*r));
 	BUG_ON(!r);
 	sup->reclaim = r;
+	list_init(&r->puts);
 	list_init(&r->zaps);
 	list_init(&r->zaps_new);
 	list_init(&r->reads);

@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reclaimer.h - the reclaimer's inside: shared by reclaim.c (who goes when), swap.c (bytes), prefetch.c and oom.c.
+ * reclaimer.h - the reclaimer's inside, shared by the files that it is made of, and known to nobody else:
+ *
+ *   reclaim.c      who goes when, and who waits for that     reclaim_ctl.c  start, end, settings, figures
+ *   staging.c      victims that can be moved                 stager.c       their stub and staging area
+ *   zap.c          those that cannot                         packer.c       the thread that reads and compresses
+ *   writeout.c     jobs for the packer, results to the store
+ *   swap.c         the store, and reads that take time       prefetch.c, oom.c
+ *
+ * docs/ARCHITECTURE.md, "Less memory", tells how they go together.
  */
 #ifndef UPAGER_RECLAIMER_H
 #define UPAGER_RECLAIMER_H
@@ -66,6 +74,7 @@ struct reclaimer {
 	struct packer *packer;
 	struct pack_job *jobs[NR_JOBS]; /* idle ones */
 	int nr_idle_jobs;
+	struct list_head puts;     /* spaces with references to be given back */
 	struct list_head zaps_new; /* protected; to be packed */
 	struct list_head zaps;     /* being packed, stored, dropped */
 	struct list_head reads;
@@ -163,7 +172,7 @@ void swap_fini(struct sup *sup);
 void swap_event(struct sup *sup, const struct ring_event *ev);
 /* Have `slot` read for a prefetch into addr of space. */
 void swap_read_ahead(struct space *space, u64 addr, u32 slot);
-/* A write to the file has ended (reclaim.c). */
+/* A write to the file has ended (writeout.c). */
 void reclaim_written(struct sup *sup, u32 slot, int err);
 
 /* ---- oom.c ---- */

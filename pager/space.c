@@ -36,6 +36,7 @@ struct space *space_create(struct sup *sup, struct mm_struct *mm, int uffd, pid_
 	list_init(&s->waiters);
 	list_init(&s->exit_waiters);
 	list_init(&s->parked);
+	list_init(&s->put_link);
 	list_add(&s->link, &sup->spaces);
 	list_add(&s->id_link, &sup->spaces_by_id[s->id % SPACE_BUCKETS]);
 	mm_set_host(mm, s);

@@ -420,6 +420,7 @@ void stager_stop(struct stager *st, struct tracee_stop s)
 	case TE_KILLED:
 		st->pid = 0;
 		st->dying = true;
+		st->stopped = false;
 		reclaim_stub_died(st);
 		if (st->space && st->space->stager == st) {
 			st->space->stager = NULL;

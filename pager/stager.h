@@ -2,8 +2,8 @@
 /*
  * stager.h - the machine's hands inside one address space: its stub, and its staging area.
  *
- * Who calls it: reclaim.c, which decides; hw_linux.c for soft faults; space.c and sc_proc.c when an address space is
- * made; on_stop.c when a stub stops or ends.  It knows places and frames' numbers, not why.
+ * Who calls it: staging.c and zap.c, which know what the commands are for; space.c and sc_proc.c when an address space
+ * is made; on_stop.c when a stub stops or ends.  It knows places and frames' numbers, not why.
  *
  * Made with the address space when the run has a budget: the area (code, commands, results), then the staging area,
  * a plain private mapping that is registered with the space's userfaultfd so that UFFDIO_MOVE may go there.
@@ -12,7 +12,8 @@
  *
  * The stub is a thread of the program's process: a process of its own would be a child that waits (__WALL) and
  * subreapers see.  So it ends when its process does, and must be told to when the last thread leaves without
- * exit_group.  Its staging area stays readable (mem) as long as anybody uses the address space; a stager lives until
+ * exit_group; and it must be away when the kernel is asked for what only a process of one thread gets
+ * (stager_suspend).  Its staging area stays readable (mem) as long as anybody uses the address space; a stager lives until
  * nobody wants what is in there.
  */
 #ifndef UPAGER_STAGER_H

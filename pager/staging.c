@@ -2,7 +2,12 @@
 /*
  * staging.c - pages on probation: into a staging area, back by a touch, out to the store, dropped.
  *
- * Who calls it: reclaim.c, for victims that the machine can move.  A page's way is enum place_state (stager.h).
+ * Who calls it: reclaim.c, for victims that the machine can move; writeout.c with what became of their bytes; the
+ * model, by hw_linux.c, for soft faults (reclaim_unstage, reclaim_peek).  A page's way is enum place_state (stager.h):
+ *
+ *   FREE -> FILLING -> STAGED -> READING -> [STORING] -> DUE -> DROPPING -> FREE
+ *                       |  '------ nobody wants it any more ----^
+ *                       '--> MOVING -> FREE      a touch: back where it was
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,7 +30,7 @@ static void place_free(struct stager *st, u32 place)
 		st->sup->reclaim->calls_due = true; /* a fork may wait for that */
 }
 
-/* Nobody needs what is in the place: it is dropped with its neighbours (drop_due). */
+/* Nobody needs what is in the place: it is dropped with its neighbours (staging_drop_due). */
 void staging_place_due(struct stager *st, u32 place)
 {
 	st->place[place].state = PLACE_DUE;

@@ -70,6 +70,8 @@ struct space {
 	char name[16];            /* of its program, as /proc/PID/comm has it */
 	struct stager *stager;    /* NULL: none, its pages stay */
 	u32 evicting;             /* commands to stubs that touch its pages: calls wait */
+	u32 puts_due;             /* references that evictions held and no longer need */
+	struct list_head put_link; /* reclaimer.puts */
 	bool restage;             /* its stager is gone: make another when a call ends */
 	bool keep;                /* its pages are to stay */
 	u32 nr_exiting;           /* tasks between their exit stop and their end */

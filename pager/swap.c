@@ -2,6 +2,7 @@
 /*
  * swap.c - where the bytes of evicted pages are: the run's store, and the pages on their way back from its file.
  *
+ * Who calls it: the model, by backing_ops, for the bytes of a slot; prefetch.c; the loop with the store's events.
  * A read of the file takes time: the fault waits parked, and asks again when the page has come (swap_read).
  */
 #include <errno.h>

@@ -2,8 +2,12 @@
 /*
  * zap.c - pages that leave without staging: shared by a fork, or of a mapping whose pages cannot be moved.
  *
- * Who calls it: reclaim.c.  The page is write-protected wherever it is mapped, so its bytes hold still; they are
- * read and stored; then every mapping drops it.  Its spaces are held until that is over.
+ * Who calls it: reclaim.c; staging.c for a page that looked movable and was not; writeout.c with what became of its
+ * bytes.  The page is write-protected wherever it is mapped, so its bytes hold still; they are read and stored; then
+ * every mapping drops it.  Its spaces are held until that is over.
+ *
+ * Protection holds the program still, not a device that writes to the page: is_shared() finds one case of it, nothing
+ * shows the others (docs/ARCHITECTURE.md, "Pages that cannot be moved").
  */
 #include <errno.h>
 #include <stdlib.h>
