@@ -9,7 +9,8 @@
  *     |
  *     |  EVICT_MOVE, EVICT_UNSHARE            the machine moves the page into a staging area
  *     +--> mm_stage       BUSY -> STAGED: the pte names the slot, the frame is its cache
- *     |      |                               a touch: do_swap_page -> hw->unstage -> mm_unstaged: RESIDENT
+ *     |      |                               a touch: do_swap_page -> a copy; or, when there is no room for
+ *     |      |                               one, hw->unstage -> mm_unstaged: RESIDENT
  *     |      '--> mm_write_begin  STAGED -> BUSY: its bytes are read, compressed, stored
  *     |              '--> mm_evicted          stored, and dropped by the machine: the frame is free
  *     |
@@ -135,8 +136,8 @@ void mm_victim_protected(struct mm_world *world, u32 pfn);
 /* It stays.  Also right when the program has freed it: then the frame goes. */
 void mm_putback(struct mm_world *world, u32 pfn);
 /*
- * It is in place `index` of the staging area `stage`, a handle of the machine's.  Returns false when the program has freed it meanwhile: the
- * machine still has it there, to be dropped; then mm_evicted().
+ * It is in place `index` of the staging area `stage`, a handle of the machine's.  Returns false when the program has
+ * freed it meanwhile: the machine still has it there, to be dropped; then mm_evicted().
  */
 bool mm_stage(struct mm_world *world, u32 pfn, void *stage, u32 index);
 /* STAGED -> BUSY: faults wait until mm_evicted() or mm_write_failed(). */

@@ -2,11 +2,12 @@
 /*
  * swapin.c - a page comes back: by a fault, or ahead of one.
  *
- *      do_swap_page --+-- its frame is BUSY                --> wait
- *                     +-- STAGED, and there is room        --> a copy from where it is (a soft fault)
- *                     +-- STAGED, by this mm alone         --> unstage: moved back
- *                     '-- else                             --> a copy from its slot
+ *      do_swap_page --+-- its frame is BUSY                 --> wait
+ *                     +-- STAGED, and there is room         --> a copy from where it is (a soft fault)
+ *                     +-- STAGED, no room, by this mm alone --> unstage: moved back
+ *                     '-- else                              --> a copy from its slot
  *
+ * Who calls it: fault.c, for a swap pte; the pager, for what its prefetcher names, and when a move back has ended.
  * A copy is a new frame of this mm's alone, also when the slot is shared after fork: the machine cannot map one
  * new page into two address spaces.
  * Linux counterpart: mm/memory.c (do_swap_page), mm/swap_state.c (swapin_readahead).
@@ -54,7 +55,7 @@ static void map_swapped_in(struct vm_area_struct *vma, u64 addr, struct pte_ref 
 		swap_free(world, entry);
 }
 
-/* Where the bytes are.  Returns 0, -EINPROGRESS or -EIO. */
+/* Where the bytes are.  Returns 0, -EINPROGRESS, -EIO or -ENOMEM. */
 static int find_bytes(struct mm_world *world, const struct frame *cache, swp_entry_t entry,
 		      const void **page)
 {
