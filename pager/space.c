@@ -38,6 +38,7 @@ struct space *space_create(struct sup *sup, struct mm_struct *mm, int uffd, pid_
 	list_init(&s->parked);
 	list_init(&s->put_link);
 	list_add(&s->link, &sup->spaces);
+	sup->nr_spaces++;
 	list_add(&s->id_link, &sup->spaces_by_id[s->id % SPACE_BUCKETS]);
 	mm_set_host(mm, s);
 	if (uffd >= 0)
@@ -70,6 +71,7 @@ static void space_free(struct space *space)
 	if (space->pagemap >= 0)
 		close(space->pagemap);
 	list_del(&space->link);
+	space->sup->nr_spaces--;
 	list_del(&space->id_link);
 	free(space);
 }

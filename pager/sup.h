@@ -137,6 +137,7 @@ struct sup {
 	struct list_head tasks[TASK_BUCKETS];
 	u32 nr_tasks;
 	struct list_head spaces;
+	u32 nr_spaces;
 	struct list_head spaces_by_id[SPACE_BUCKETS];
 	struct list_head orphans; /* sc_proc.c: spaces whose maker died before naming the new task */
 	u32 next_space_id;
