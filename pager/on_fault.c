@@ -101,6 +101,21 @@ static void lost_page(struct space *space, const struct parked_fault *f)
 		(void)kill(f->tid ? f->tid : space->pid, SIGBUS); /* before 6.6 */
 }
 
+/*
+ * The kernel writes a new task's tid into its memory before its first stop.  All pages are its parent's still, and none
+ * of them can leave before the new address space has a stager: so this fault may exceed the budget.
+ */
+static enum fault_result answer(struct space *space, struct vm_fault *vmf)
+{
+	struct reclaim *r = mm_reclaim(space->sup->world);
+	enum fault_result result;
+
+	r->emergency += space->newborn;
+	result = mm_handle_fault(space->mm, vmf);
+	r->emergency -= space->newborn;
+	return result;
+}
+
 /* Answer one fault or park it. */
 static void handle(struct space *space, const struct parked_fault *f)
 {
@@ -117,7 +132,7 @@ static void handle(struct space *space, const struct parked_fault *f)
 	case NOW:
 		break;
 	}
-	switch (mm_handle_fault(space->mm, &vmf)) {
+	switch (answer(space, &vmf)) {
 	case FAULT_RESOLVED:
 		count_handled(&sup->stats, &vmf, f->since_ns, now_ns());
 		if (vmf.handler == FH_DO_SWAP_PAGE || vmf.handler == FH_DO_SWAP_PAGE_SOFT)

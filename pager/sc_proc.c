@@ -113,6 +113,7 @@ static void fork_commit(struct space *space, struct task *t, int uffd)
 	mm_plan_commit(plan, 0);
 	t->call.child_space = space_create(space->sup, t->call.child, uffd, 0);
 	t->call.child_space->vdso_site = space->vdso_site;
+	t->call.child_space->newborn = true;
 	t->call.child_space->args = space->args;
 	memcpy(t->call.child_space->name, space->name, sizeof(space->name));
 	reclaim_mm_created(t->call.child_space);
@@ -251,6 +252,8 @@ void sc_first_run(struct task *t)
 	struct tracee_stop death = { .event = TE_NONE };
 
 	t->state = TASK_RUNNING;
+	if (t->space)
+		t->space->newborn = false;
 	/* A fork's child has an address space of its own. */
 	if (t->space && t->space->pid == t->tid &&
 	    (stager_create(t, &death) || cow_separate(t, &death))) {

@@ -70,6 +70,7 @@ struct space {
 	char name[16];            /* of its program, as /proc/PID/comm has it */
 	struct stager *stager;    /* NULL: none, its pages stay */
 	u32 evicting;             /* commands to stubs that touch its pages: calls wait */
+	bool newborn;             /* a fork's, whose first task has not stopped yet */
 	u32 puts_due;             /* references that evictions held and no longer need */
 	struct list_head put_link; /* reclaimer.puts */
 	bool restage;             /* its stager is gone: make another when a call ends */
