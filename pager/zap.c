@@ -20,15 +20,14 @@
 
 /*
  * Does the kernel share the page as the model thinks?  Pages that were pinned at a fork (by a device, an io_uring's
- * buffers) it has copied, and DMA may still go to this one.
+ * buffers) it has copied, and DMA may still go to one of them.  Returns 0: here it is shared.
  */
-static bool is_shared(struct sup *sup, const struct victim *v)
+static int is_alone(struct mm_struct *mm, u64 addr, u64 vm_flags, void *arg)
 {
-	struct space *space = mm_host(v->mm);
-	int fd = space_pagemap(space);
+	int fd = space_pagemap(mm_host(mm));
 	u64 entry;
 
-	return fd >= 0 && pagemap_read(fd, v->addr, &entry, 1) == 1 && !(entry & PAGEMAP_EXCLUSIVE);
+	return fd < 0 || pagemap_read(fd, addr, &entry, 1) != 1 || entry & PAGEMAP_EXCLUSIVE;
 }
 
 static int protect_one(struct mm_struct *mm, u64 addr, u64 vm_flags, void *arg)
@@ -74,7 +73,7 @@ void zap_begin(struct sup *sup, const struct victim *v)
 	u32 nr = mm_victim_mapped(sup->world, v->pfn);
 	struct zap *z;
 
-	if (!nr || nr > ZAP_MAX_MAPS || (nr > 1 && !is_shared(sup, v)) || mm_victim_walk(sup->world, v->pfn, protect_one, NULL)) {
+	if (!nr || nr > ZAP_MAX_MAPS || (nr > 1 && mm_victim_walk(sup->world, v->pfn, is_alone, NULL)) || mm_victim_walk(sup->world, v->pfn, protect_one, NULL)) {
 		mm_putback(sup->world, v->pfn);
 		return;
 	}
