@@ -4,16 +4,18 @@
 #
 #	kernels.sh [-n] [6.1] [6.12]
 #
-# Default: both kernels, side by side.  In each: every probe, `upager doctor`, and the e2e
-# programs of tests/e2e/core.txt at check level 3 (big ones at 1), all linked statically in an initramfs on busybox.
-# The kernels are Debian packages, found by name through their meta packages and kept in build/kernels.
+# Default: both kernels, side by side.  In each: every probe, `upager doctor`, the e2e programs of
+# tests/e2e/core.txt at check level 3 (big ones at 1), and the programs of tests/memory/core.txt with less memory than
+# they ask for, all linked statically in an initramfs on busybox.
+# The kernels are Debian packages, found by name through their meta packages and kept in build/kernels ($KERNELS_OUT in place of build).
 # -n: download nothing, use what is there.
 # Prints "ok|FAIL|skip KERNEL TEST" lines and a summary; status 1 on any failure, also when a boot ends
 # without its verdict.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
-cache=$root/build/kernels
-build=$root/build/static
+out=${KERNELS_OUT:-$root/build} # kernels, a build and consoles go there
+cache=$out/kernels
+build=$out/static
 boot_limit=${KERNELS_LIMIT:-480} # seconds for one kernel
 # These hold many pages: verifying the model after each event (check 2 and 3) takes minutes in emulation.
 big='forktree threadfork'
@@ -70,10 +72,15 @@ kernel_image()
 	echo "$2"
 }
 
-# Names of the core programs, without their check level and arguments.
+# Names of the programs of core lists, without their check level and arguments.
+programs_of()
+{
+	sed -n 's/^\([a-z0-9_.-]*\).*/\1/p' "$@" | sort -u
+}
+
 core_programs()
 {
-	sed -n 's/^\([a-z0-9_.-]*\).*/\1/p' "$root/tests/e2e/core.txt" | sort -u
+	programs_of "$root/tests/e2e/core.txt" "$root/tests/memory/core.txt"
 }
 
 build_static()
@@ -82,7 +89,8 @@ build_static()
 	cmake -S "$root" --preset release -B "$build" -G Ninja -DUPAGER_STATIC=ON \
 		>"$log" 2>&1 || die "cannot configure the static build ($log)"
 	# shellcheck disable=SC2046 # the list gives words
-	timeout 600 ninja -C "$build" -j "$(nproc)" upager probe runone $(core_programs) >>"$log" 2>&1 && return
+	timeout 600 ninja -C "$build" -j "$(nproc)" upager probe runone memory_programs \
+		$(programs_of "$root/tests/e2e/core.txt") >>"$log" 2>&1 && return
 	tail -n 20 "$log" >&2
 	die "the static build failed ($log)"
 }
@@ -112,6 +120,12 @@ else
 fi
 echo "PART e2e."
 sh /e2e/run-e2e.sh -u /upager -b /e2e -c 3 -t 120 -l /e2e/core.txt all 2>&1
+# A swap file on tmpfs: without O_DIRECT before 6.6.
+echo "PART pool."
+sh /e2e/run-e2e.sh -u /upager -b /e2e -c 3 -t 120 -l /e2e/memory.txt -o "--memory 256K" all 2>&1
+echo "PART file."
+sh /e2e/run-e2e.sh -u /upager -b /e2e -c 1 -t 120 -l /e2e/memory.txt \
+	-o "--memory 128K --swap file:/tmp/swap,size=16M --prefetch cluster:8" all 2>&1
 echo "END"
 sync
 reboot -f
@@ -132,7 +146,8 @@ make_initramfs()
 		cp "$(find "$build/tests/e2e" -type f -perm -u+x -name "$p" | head -n 1)" "$tree/e2e/$p" ||
 			die "not built: $p"
 	done
-	cp "$root/tests/e2e/run-e2e.sh" "$root/tests/e2e/core.txt" "$tree/e2e/" || die "cannot copy"
+	cp "$root/tests/e2e/run-e2e.sh" "$root/tests/e2e/core.txt" "$tree/e2e/" &&
+		cp "$root/tests/memory/core.txt" "$tree/e2e/memory.txt" || die "cannot copy"
 	for p in $left_out; do
 		sed -i "/^$p\( \|\$\)/d" "$tree/e2e/core.txt"
 	done
@@ -151,7 +166,7 @@ boot()
 {
 	timeout -k 5 "$boot_limit" qemu-system-x86_64 -accel tcg -cpu max,la57=off -smp 2 -m 1024 \
 		-nographic -no-reboot -nic none -kernel "$2" -initrd "$cache/initramfs.cpio" \
-		-append "console=ttyS0 panic=-1 loglevel=1 random.trust_cpu=1" \
+		-append "console=ttyS0 no_timer_check panic=-1 loglevel=1 random.trust_cpu=1" \
 		</dev/null 2>&1 | tr -d '\r' >"$cache/$1.log"
 }
 
@@ -171,7 +186,9 @@ verdict()
 	fi
 }
 
-[ -f "$root/tests/e2e/core.txt" ] || die "tests/e2e/core.txt is missing"
+for list in e2e memory; do
+	[ -f "$root/tests/$list/core.txt" ] || die "tests/$list/core.txt is missing"
+done
 build_static
 make_initramfs
 results=$cache/results

@@ -39,8 +39,8 @@ print("""# Time against budget
 
 How long four programs take with less memory than they ask for: under `upager run --memory`, and with the
 kernel's own swap (a memory cgroup of the same budget and a sixteenth for what upager does not count, zram
-with lz4).  100 %% is what the program has resident at its peak, natively.  Elapsed seconds, one run each after one to warm up,
-the two by turns: the order of things, not figures to three digits.  Machines differ; make your own:
+with lz4).  100 %% is what the program has resident at its peak, natively.  Elapsed seconds of one run each,
+after a native one to warm up: the order of things, not figures to three digits.  Machines differ; make your own:
 
     sudo tests/bench/budget.sh
 

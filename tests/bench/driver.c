@@ -121,7 +121,8 @@ static int take(const struct bench_options *opt, struct result *r)
 		return ret;
 	side_build_base(&base, opt, m, r->need_bytes);
 	side_build_mine(&mine, opt, m, r->need_bytes);
-	for (int i = opt->quick ? 0 : -1; i < r->nr; i++) { /* -1: to warm up */
+	/* -1: to warm up, which the native runs have done where there were any */
+	for (int i = opt->quick || r->native_ns > 0 ? 0 : -1; i < r->nr; i++) {
 		double b = 1, v;
 
 		ret = measure_is_alone(m) ? 0 : run_side(r, &base, &b);
