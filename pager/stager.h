@@ -13,8 +13,8 @@
  * The stub is a thread of the program's process: a process of its own would be a child that waits (__WALL) and
  * subreapers see.  So it ends when its process does, and must be told to when the last thread leaves without
  * exit_group; and it must be away when the kernel is asked for what only a process of one thread gets
- * (stager_suspend).  Its staging area stays readable (mem) as long as anybody uses the address space; a stager lives until
- * nobody wants what is in there.
+ * (stager_suspend).  Its staging area stays readable (mem) as long as anybody uses the address space; a stager lives
+ * until nobody wants what is in there.
  */
 #ifndef UPAGER_STAGER_H
 #define UPAGER_STAGER_H
