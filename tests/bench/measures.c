@@ -38,13 +38,6 @@
 	{ "check-" name, what ", --check 1 / --check 0", ARGV(__VA_ARGS__),                  \
 	  .base = BASE_OPTIONS, .rounds = 5, .options = ARGV("--check", "0") }
 
-/* The default, lazy, against another policy of copying after a fork. */
-#define COW(name, what, policy, ...)                                                           \
-	{ "cow-" name "-" policy, what ", --cow lazy / " policy, ARGV(__VA_ARGS__),             \
-	  .base = BASE_OPTIONS, .rounds = 5, .options = ARGV("--cow", policy) }
-#define COW_POLICIES(name, what, ...)                                                          \
-	COW(name, what, "around:16", __VA_ARGS__), COW(name, what, "eager", __VA_ARGS__)
-
 static const struct measure rows[] = {
 	{ "random-fault", "random first-touch write fault / bare userfaultfd loop",
 	  ARGV("randfault"), ARGV("barefault"), BASE_BARE, VALUE_NS, 9, 1.25 },
@@ -88,10 +81,6 @@ static const struct measure rows[] = {
 	  ARGV("/bin/bash", "-c", BASH_LOOP), NULL, BASE_NATIVE, VALUE_NS, 5, 0 },
 	{ "make-j2", "fork + exec of /bin/true, 2 side by side / native",
 	  ARGV("forkexec", "fork", "2"), NULL, BASE_NATIVE, VALUE_NS, 5, 0 },
-	COW_POLICIES("write", "a write while a forked child saves", "bgsave", "write"),
-	COW_POLICIES("save", "the save, a page", "bgsave", "save"),
-	COW_POLICIES("fork-exec", "fork + exec of /bin/true", "forkexec", "fork"),
-	COW_POLICIES("bash-loop", "bash loop of /bin/true", "/bin/bash", "-c", BASH_LOOP),
 	{ "true-start", "start of /bin/true / native",
 	  ARGV("/bin/true"), NULL, BASE_NATIVE, VALUE_WALL_NS, 15, 0 },
 	{ "mmap-touch-munmap", "mmap + one write + munmap of 64 KiB / native",
