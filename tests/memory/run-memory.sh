@@ -151,7 +151,7 @@ fail()
 # once CASE BUDGET PEAK: the run that plan() has set up.
 once()
 {
-	local i=$1 memory program=$upager out what options check=$level
+	local i=$1 memory program=$upager out what options check=$level start=$SECONDS
 	memory=$(bytes_of "$2" "$3" "${names[i]}")
 	options="--memory $memory --swap ${swap//SWAPFILE/$work/swap} --policy $policy --prefetch $prefetch"
 	what="${names[i]}: $2 --memory $memory --swap $swap --policy $policy --prefetch $prefetch"
@@ -165,7 +165,7 @@ once()
 		fail "$what" "left its swap file"
 	else
 		passed=$((passed + 1))
-		echo "ok $what"
+		echo "ok $what, $((SECONDS - start)) s"
 	fi
 }
 
