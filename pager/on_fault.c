@@ -103,16 +103,18 @@ static void lost_page(struct space *space, const struct parked_fault *f)
 
 /*
  * The kernel writes a new task's tid into its memory before its first stop.  All pages are its parent's still, and none
- * of them can leave before the new address space has a stager: so this fault may exceed the budget.
+ * of them can leave before the new address space has a stager: so this fault may exceed the budget.  So may those
+ * of a space that has lost its stub (a thread is in execve, which ends all others) until it has another.
  */
 static enum fault_result answer(struct space *space, struct vm_fault *vmf)
 {
 	struct reclaim *r = mm_reclaim(space->sup->world);
+	u32 pass = space->newborn || space->restage;
 	enum fault_result result;
 
-	r->emergency += space->newborn;
+	r->emergency += pass;
 	result = mm_handle_fault(space->mm, vmf);
-	r->emergency -= space->newborn;
+	r->emergency -= pass;
 	return result;
 }
 
