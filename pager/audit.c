@@ -16,6 +16,7 @@
  *  R6 very many mappings or pages: a sample of the calls is audited.
  *
  * audit_counters.c and audit_frames.c go on with R7.
+ *  R20 a page on its way out of memory or back (pte_info.busy): a stub may or may not have moved it yet.
  */
 #include <stdlib.h>
 #include <string.h>

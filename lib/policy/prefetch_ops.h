@@ -3,7 +3,7 @@
  * prefetch_ops.h - what a prefetcher is: after a fault of a page that was swapped out, which other pages of
  * the same address space are to be brought in with it.
  *
- * Who calls it: lib/mm/swapin.c, after the faulting thread was answered ("wake first, then fill around"), and the
+ * Who calls it: pager/prefetch.c, after the faulting thread was answered ("wake first, then fill around"), and the
  * trace tests.  The mechanism brings only those of the answer that are swapped out, lie in the same vma and find
  * room in the budget; it tells with hit() and waste() what became of each.
  * Linux counterpart: mm/swap_state.c (swap_cluster_readahead, swap_vma_readahead), mm/readahead.c.

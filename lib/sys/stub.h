@@ -2,8 +2,8 @@
 /*
  * stub.h - a task of ours inside a program's address space, which makes system calls for us in batches.
  *
- * UFFDIO_MOVE and MADV_DONTNEED work only from inside.  The stub shares the mm (CLONE_VM) and nothing else: a
- * process of its own with its own descriptors, no exit signal and all signals blocked.  It runs a few
+ * UFFDIO_MOVE and MADV_DONTNEED work only from inside.  The stub is a thread of the program's process with
+ * descriptors of its own and all signals blocked.  It runs a few
  * instructions of our own on pages that it shares with us and with nobody else, and is told what to do by a
  * ring of commands there.  The commands' pages are read-only for the program; what the stub writes back
  * (results) is never trusted.
