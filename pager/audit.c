@@ -14,9 +14,9 @@
  *  R5 reservations above BIG_VMA_BYTES are compared where the model has pages only: pagemap has eight
  *     bytes for every page of them.
  *  R6 very many mappings or pages: a sample of the calls is audited.
+ *  R20 a page on its way out of memory or back (pte_info.busy): a stub may or may not have moved it yet.
  *
  * audit_counters.c and audit_frames.c go on with R7.
- *  R20 a page on its way out of memory or back (pte_info.busy): a stub may or may not have moved it yet.
  */
 #include <stdlib.h>
 #include <string.h>
