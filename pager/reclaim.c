@@ -38,7 +38,7 @@ static bool is_kept(const struct space *space, u64 addr)
 	struct range r = { page_align_down(space->args.start), page_align_up(space->args.end) };
 	const struct sup *sup = space->sup;
 
-	if (sup->nr_spaces * ARGS_KEPT_PAGES > sup->reclaim->budget / 8)
+	if (sup->nr_spaces * (range_len(r) >> PAGE_SHIFT) > sup->reclaim->budget / 4)
 		return false; /* many processes in little memory */
 	return range_contains(r, addr) && range_len(r) <= ARGS_KEPT_PAGES * PAGE_SIZE;
 }
