@@ -20,6 +20,8 @@ while getopts u:b:r: opt; do
 	esac
 done
 failed=0
+list=$(mktemp) || exit 2
+trap 'rm -f "$list"' EXIT
 for swap in zpool file:SWAPFILE,size=64M "zpool:zstd,file:SWAPFILE,size=64M --swap-pool 128K"; do
 	echo "== SIGKILL, --swap $swap"
 	"$here/../e2e/kill.sh" -u "$upager" -b "$bin" -n "$rounds" -m 512 -o "--memory 512K --swap $swap" \
@@ -29,12 +31,11 @@ for budget in 25% 50%; do
 	echo "== larger programs, $budget"
 	while read -r name args; do
 		case $name in '' | '#'*) continue ;; esac
-		echo "$name $args" >/tmp/soak.$$
-		"$here/../e2e/run-e2e.sh" -u "$upager" -b "$bin" -l /tmp/soak.$$ -c 1 -t 600 \
+		echo "$name $args" >"$list"
+		"$here/../e2e/run-e2e.sh" -u "$upager" -b "$bin" -l "$list" -c 1 -t 600 \
 			-o "--memory $((${args%% *} * ${budget%\%} / 100))K" all || failed=1
 	done <"$here/soak.txt"
 done
-rm -f /tmp/soak.$$
 echo "== every program, budget and policy"
 "$here/run-memory.sh" -u "$upager" -b "$bin" -f -t 300 all || failed=1
 exit $failed
