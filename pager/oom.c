@@ -103,8 +103,8 @@ void oom_check(struct sup *sup)
 
 	if (r->oom_space || sup->ending)
 		return;
-	if (r->nr_leaving || r->nr_filling || r->freed || r->nr_reads ||
-	    (r->nr_staged && !r->swap_full) || moved != r->idle_progress || !r->idle_since_ns) {
+	/* Victims that are refused again and again (pinned) are no progress; a slow disk is. */
+	if (swap_store_busy(r->store) || moved != r->idle_progress || !r->idle_since_ns) {
 		r->idle_since_ns = now;
 		r->idle_progress = moved;
 		r->idle_ticks = r->ticks;
