@@ -6,13 +6,14 @@
 #
 # -u: measure this upager.  -b: take the bench programs, and upager unless -u, from this build as it is.
 # Otherwise packages are installed where missing and the release preset is built.
-# -m: only measures whose name contains NAME-PART.  --quick: see that all works, judge no speed.
+# -m: only measures whose name contains NAME-PART; those of budget.sh only so, with -m budget.
+# --quick: see that all works, judge no speed.
 # Prints a table.  Status: 0 every limit holds, 1 one is missed, 2 a measure gave no number.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 upager='' build='' args=()
 packages=(build-essential cmake ninja-build pkg-config liburing-dev libseccomp-dev libjansson-dev
-	libcmocka-dev python3)
+	libcmocka-dev liblz4-dev libzstd-dev libxxhash-dev python3 sqlite3)
 
 usage()
 {

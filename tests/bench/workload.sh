@@ -6,11 +6,19 @@
 #
 # Each works mostly in private anonymous memory.  What it reads is made in DIR when it is not there yet,
 # so the first run of each, which nobody times, takes longer.  BENCH_QUICK in the environment: a
-# sixteenth of the work.  Ends by exec: the shell's own memory does not count.
+# sixteenth of the work.  Ends by exec: the shell's own memory does not count.  Status 77: not installed.
 set -eu -o pipefail
 name=${1-} dir=${2-} part=1
 [ -z "${BENCH_QUICK-}" ] || part=16
 [ -d "$dir" ] || { sed -n '5s/^#	/usage: /p' "$0" >&2; exit 2; }
+
+# need PROGRAM: or say that it is missing.
+need()
+{
+	command -v "$1" >/dev/null && return
+	echo "$1 is not installed"
+	exit 77
+}
 
 # input FILE COMMAND…: make FILE out of COMMAND's output, whole or not at all.
 input()
@@ -52,6 +60,7 @@ sort)
 	LC_ALL=C exec sort --parallel=2 -o /dev/null "$dir/lines-$part"
 	;;
 python)
+	need /usr/bin/python3
 	PYTHONHASHSEED=0 exec /usr/bin/python3 -c '
 import random, sys
 n = int(sys.argv[1])
@@ -64,6 +73,7 @@ assert total > n * (n - 1) // 2, total
 ' "$((1000000 / part))"
 	;;
 sqlite)
+	need sqlite3
 	exec sqlite3 -batch :memory: "
 PRAGMA temp_store = MEMORY;
 CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, amount INTEGER);
@@ -74,6 +84,7 @@ CREATE INDEX t_amount ON t (amount, name);
 SELECT count(*) FROM t WHERE name < '8' AND amount > 0;"
 	;;
 gcc)
+	need gcc
 	input "$dir/source-$part.c" c_source
 	exec gcc -O1 -w -S -o /dev/null "$dir/source-$part.c"
 	;;
