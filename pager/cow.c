@@ -71,10 +71,8 @@ int cow_separate(struct task *t, struct tracee_stop *death)
 	child->forked_from = 0;
 	if (!parent || sup->opt->cow != COW_EAGER || child->uffd < 0 || !child->vdso_site)
 		return 0;
-	if (remote_begin(&r, t->tid, child->vdso_site))
+	if (remote_begin(&r, t->tid, child->vdso_site, faults_serve, child))
 		return 0; /* dying: its end is reported by the next wait */
-	r.idle = faults_serve;
-	r.idle_arg = child;
 	mm_reclaim(sup->world)->emergency++; /* we wait for it: its own faults get their pages */
 	separate(child, &r);
 	ret = remote_end(&r);

@@ -347,7 +347,7 @@ int front_run(const struct run_options *opt)
 		return fail("map shared memory");
 	if (getrandom(&f.shared->secret, sizeof(f.shared->secret), 0) < 0)
 		return fail("get random bytes");
-	f.shared->secret &= PAGE_MASK; /* mmap wants its offset aligned, even where it ignores it */
+	f.shared->secret &= PAGE_MASK & ~0ULL >> 2; /* mmap wants its offset aligned, and in reach of a file */
 	f.shared->listener = -1;
 	ret = sc_build_filter(&f.filter, f.shared->secret);
 	if (ret) {

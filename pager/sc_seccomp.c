@@ -139,7 +139,7 @@ static enum sc_verdict install_filter(struct sup *sup, struct task *t, struct so
 {
 	struct remote r;
 	long result = -ENOMEM;
-	int ret = remote_begin_at_call(&r, t->tid);
+	int ret = remote_begin_at_call(&r, t->tid, faults_serve, t->space);
 
 	if (!ret)
 		ret = install(sup, t, filter, len, &r, &result);

@@ -315,7 +315,7 @@ static int make_uffd(struct sup *sup, struct task *t, u64 site, int *uffd,
 	int ret;
 
 	*uffd = -1;
-	ret = remote_begin(&r, t->tid, site);
+	ret = remote_begin(&r, t->tid, site, NULL, NULL);
 	if (!ret)
 		ret = remote_syscall(&r, &fd, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0,
 				     sup->secret);

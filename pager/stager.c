@@ -29,26 +29,28 @@
 #define STAGING_BYTES (STAGING_PAGES * PAGE_SIZE)
 #define GUARD_BYTES   PAGE_SIZE
 
-/* ---- birth: calls injected into a task of the program ---- */
+/* ---- birth: calls injected into a task of the program, and into the thread that one of them makes ---- */
 
 /* A birth in progress. */
 struct birth {
 	struct sup *sup;
 	struct space *space;
 	struct stager *st;
-	struct remote r;
-	long fds[3]; /* in the program: the area's memfd, the userfaultfd, the eventfd; -1: not there */
-	int err;     /* why it cannot be; 0: it can */
+	struct remote caller; /* the task of the program: it makes the thread, and no more */
+	struct remote stub;   /* the thread, which does the rest: descriptors of its own, and the same memory */
+	struct remote *r;     /* of these two, the one that calls now */
+	pid_t pid;            /* its; the stager gets it when it needs no more of us */
+	int err;              /* why it cannot be; 0: it can */
 };
 
-/* Run one call; after a failure nothing more is run.  Returns its result, or -errno. */
-static long call(struct birth *b, long nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5)
+/* Run one call under the run's secret; after a failure nothing more is run.  Returns its result, or -errno. */
+static long call(struct birth *b, long nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4)
 {
 	long result = -ESRCH;
 
 	if (b->err)
 		return -1;
-	if (remote_syscall(&b->r, &result, nr, a0, a1, a2, a3, a4, a5))
+	if (remote_syscall(b->r, &result, nr, a0, a1, a2, a3, a4, b->sup->secret))
 		b->err = -ESRCH;
 	else if ((unsigned long)result >= (unsigned long)-4095L)
 		b->err = (int)result;
@@ -66,89 +68,98 @@ static int give(void *arg)
 	return notify_give_fd(g->listener, g->fd, 10);
 }
 
-/* Give the task a descriptor of ours; its number there. */
-static void give_fd(struct birth *b, int i, int fd)
+/* Give the stub a descriptor of ours.  Returns its number there. */
+static int give_fd(struct birth *b, int fd)
 {
 	struct gift g = { b->sup->listener, fd };
-	long result;
+	long result = -ESRCH;
 
-	b->fds[i] = -1;
 	if (b->err)
-		return;
-	if (remote_syscall_served(&b->r, &result, SC_GIVE_FD, b->sup->secret, give, &g))
+		return -1;
+	if (remote_syscall_served(b->r, &result, SC_GIVE_FD, b->sup->secret, give, &g))
 		b->err = -ESRCH;
 	else if (result < 0)
 		b->err = (int)result;
+	return (int)result;
+}
+
+/* The thread that will be the stub, at its first stop: what it inherits goes. */
+static void make_thread(struct birth *b)
+{
+	struct tracee_stop s;
+
+	b->st->vpid = (pid_t)call(b, SYS_clone, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND, 0, 0, 0, 0);
+	if (b->err)
+		return;
+	if (!b->caller.child) {
+		b->err = -ECHILD;
+		return;
+	}
+	s = tracee_wait(b->caller.child);
+	b->err = -ESRCH;
+	if (s.event == TE_EXITED || s.event == TE_KILLED || s.event == TE_NO_TASKS)
+		return;
+	b->pid = b->caller.child;
+	if (remote_begin(&b->stub, b->pid, b->space->vdso_site, faults_serve, b->space))
+		return;
+	b->err = 0;
+	b->r = &b->stub;
+	(void)call(b, SYS_close_range, 0, ~0U, 0, 0, 0);
+}
+
+/*
+ * The pages that we share with it.  Shared anonymous memory needs no descriptor in the program and has no name of
+ * ours; to open it takes CAP_CHECKPOINT_RESTORE.  Without: a memfd, at an offset that is the secret.
+ */
+static void map_shared(struct birth *b, u64 base)
+{
+	struct stager *st = b->st;
+	u64 offset = 0;
+	int fd;
+
+	(void)call(b, SYS_mmap, base, STUB_AREA_SIZE, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, (u64)-1);
+	if (b->err)
+		return;
+	fd = stub_open_mapped(b->pid, base);
+	if (fd == -EPERM) {
+		offset = b->sup->secret;
+		fd = stub_open_memfd();
+		if (fd >= 0)
+			(void)call(b, SYS_mmap, base, STUB_AREA_SIZE, PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_FIXED, (u64)give_fd(b, fd));
+	}
+	if (fd < 0)
+		b->err = fd;
+	else if (b->err)
+		close(fd);
 	else
-		b->fds[i] = result;
-}
-
-/* Also after a failure: nothing may stay behind. */
-static void close_fds(struct birth *b)
-{
-	long result;
-
-	for (int i = 0; i < 3; i++)
-		if (b->fds[i] >= 0 && b->err != -ESRCH)
-			(void)!remote_syscall(&b->r, &result, SYS_close, (u64)b->fds[i], 0, 0, 0, 0,
-					      b->sup->secret);
-}
-
-/* Pages [from, to) of the area, which are mapped alike. */
-static void map_part(struct birth *b, u64 base, u32 from, u32 to)
-{
-	(void)call(b, SYS_mmap, base + from * PAGE_SIZE, (to - from) * PAGE_SIZE,
-		   (u64)stub_page_prot(from), MAP_SHARED | MAP_FIXED, (u64)b->fds[0], from * PAGE_SIZE);
+		b->err = stub_create(&st->stub, fd, offset, b->sup->secret);
 }
 
 static void map_area(struct birth *b)
 {
 	struct stager *st = b->st;
 	u64 len = STUB_AREA_SIZE + STAGING_BYTES + GUARD_BYTES;
-	u32 from = 0;
 	u64 base;
 
 	base = (u64)call(b, SYS_mmap, 0, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			 (u64)-1, 0);
+			 (u64)-1);
+	if (b->err)
+		return;
 	st->area = range_of(base, len);
 	st->staging = base + STUB_AREA_SIZE;
-	for (u32 i = 1; i <= STUB_PAGES; i++) {
-		if (i < STUB_PAGES && stub_page_prot(i) == stub_page_prot(from))
-			continue;
-		map_part(b, base, from, i);
-		from = i;
+	map_shared(b, base);
+	for (u32 from = 0, to; from < STUB_PAGES; from = to) {
+		to = stub_part_end(from);
+		(void)call(b, SYS_mprotect, base + from * PAGE_SIZE, (to - from) * PAGE_SIZE,
+			   (u64)stub_page_prot(from), 0, 0);
 	}
-	(void)call(b, SYS_mprotect, st->staging, STAGING_BYTES, PROT_READ | PROT_WRITE, 0, 0,
-		   b->sup->secret);
-	(void)call(b, SYS_madvise, base, len, MADV_DONTFORK, 0, 0, b->sup->secret);
-	(void)call(b, SYS_madvise, base, len, MADV_DONTDUMP, 0, 0, b->sup->secret);
+	(void)call(b, SYS_mprotect, st->staging, STAGING_BYTES, PROT_READ | PROT_WRITE, 0, 0);
+	(void)call(b, SYS_madvise, base, len, MADV_DONTFORK, 0, 0);
+	(void)call(b, SYS_madvise, base, len, MADV_DONTDUMP, 0, 0);
 	if (!b->err)
 		b->err = uffd_register(b->space->uffd, range_of(st->staging, STAGING_BYTES));
-}
-
-/* The new task stands at its first stop, with the registers of the task that made it. */
-static int start_stub(struct birth *b, pid_t tid)
-{
-	struct stager *st = b->st;
-	struct tracee_stop s = tracee_wait(tid);
-	struct stub_regs at;
-	sc_regs regs;
-
-	if (s.event == TE_EXITED || s.event == TE_KILLED)
-		return -ESRCH;
-	at = stub_start_regs(&st->stub, st->area.start, (int)b->fds[2]);
-	if (tracee_get_regs(tid, &regs))
-		return -ESRCH;
-	regs.rip = at.rip;
-	regs.rsp = at.rsp;
-	regs.rdi = at.rdi;
-	regs.rsi = at.rsi;
-	regs.orig_rax = (unsigned long)-1;
-	if (tracee_set_regs(tid, &regs) || tracee_set_sigmask(tid, ~0UL))
-		return -ESRCH;
-	st->pid = tid;
-	(void)tracee_resume(tid, 0);
-	return 0;
 }
 
 static void queue(struct stager *st, struct stager_op op, struct stub_cmd cmd)
@@ -164,42 +175,67 @@ static void queue_plain(struct stager *st, u64 nr, u64 a0, u64 a1)
 	queue(st, (struct stager_op){ OP_NONE }, (struct stub_cmd){ nr, { a0, a1 } });
 }
 
-/* Its first commands: a name, and no descriptors but two. */
-static void settle(struct stager *st, long uffd, long eventfd)
+static void open_mem(struct birth *b)
 {
-	long low = uffd < eventfd ? uffd : eventfd, high = uffd < eventfd ? eventfd : uffd;
-	u32 index = (u32)st->stub.head % STUB_RING;
+	char path[32];
 
-	strcpy(stub_scratch_ours(&st->stub, index), "upager-stub");
-	queue_plain(st, SYS_prctl, PR_SET_NAME, stub_scratch(&st->stub, index));
-	if (low > 0)
-		queue_plain(st, SYS_close_range, 0, (u64)low - 1);
-	if (high > low + 1)
-		queue_plain(st, SYS_close_range, (u64)low + 1, (u64)high - 1);
-	queue_plain(st, SYS_close_range, (u64)high + 1, ~0U);
+	if (b->err)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/mem", b->pid);
+	b->st->mem = open(path, O_RDONLY | O_CLOEXEC);
+	if (b->st->mem < 0)
+		b->err = -errno;
+}
+
+/* Its own instructions from here on.  The signals stay blocked. */
+static void start(struct birth *b, int eventfd)
+{
+	struct stager *st = b->st;
+	struct stub_regs at;
+	sc_regs regs;
+
+	if (b->err)
+		return;
+	at = stub_start_regs(&st->stub, st->area.start, eventfd);
+	regs = b->stub.saved;
+	regs.rip = at.rip;
+	regs.rsp = at.rsp;
+	regs.rdi = at.rdi;
+	regs.rsi = at.rsi;
+	regs.orig_rax = (unsigned long)-1;
+	if (tracee_set_regs(b->pid, &regs)) {
+		b->err = -ESRCH;
+		return;
+	}
+	st->pid = b->pid;
+	(void)tracee_resume(st->pid, 0);
+	strcpy(stub_scratch_ours(&st->stub, 0), "upager-stub");
+	queue(st, (struct stager_op){ OP_NONE },
+	      (struct stub_cmd){ SYS_prctl, { PR_SET_NAME, stub_scratch(&st->stub, 0) } });
 	stager_kick(st);
 }
 
-static void make_stub(struct birth *b)
+/* Nothing of a stager that cannot be stays behind.  Its thread's end, when the loop hears of it, frees it. */
+static void undo(struct birth *b)
 {
 	struct stager *st = b->st;
-	char path[32];
-	long vpid;
+	struct remote *r = &b->stub;
+	long result;
 
-	vpid = call(b, SYS_clone, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND, 0, 0, 0, 0,
-		    b->sup->secret);
-	if (b->err)
+	st->space = NULL;
+	st->dying = true;
+	if (!b->pid)
 		return;
-	st->vpid = (pid_t)vpid;
-	b->err = b->r.child ? start_stub(b, b->r.child) : -ECHILD;
-	if (b->err)
+	if (st->area.start)
+		(void)!remote_syscall(r, &result, SYS_munmap, st->area.start, range_len(st->area), 0, 0, 0,
+				      b->sup->secret);
+	if (r->death.event == TE_EXITED || r->death.event == TE_KILLED)
 		return;
-	st->uffd = (int)b->fds[1];
-	settle(st, b->fds[1], b->fds[2]);
-	snprintf(path, sizeof(path), "/proc/%d/mem", st->pid);
-	st->mem = open(path, O_RDONLY | O_CLOEXEC);
-	if (st->mem < 0)
-		b->err = -errno;
+	st->pid = b->pid;
+	if (r->death.event == TE_NONE)
+		remote_exit(r, b->sup->secret);
+	else
+		(void)tracee_resume(b->pid, 0);
 }
 
 /*
@@ -269,34 +305,22 @@ static void tell_model(struct stager *st)
 {
 	struct vm_file *file = NULL;
 	struct stat sb;
-	u32 from = 0;
 
-	if (!fstat(st->stub.memfd, &sb))
-		file = vm_file_get(st->sup->world, (struct vm_file_id){ sb.st_dev, sb.st_ino }, "/memfd:upager");
+	if (!fstat(st->stub.fd, &sb))
+		file = vm_file_get(st->sup->world, (struct vm_file_id){ sb.st_dev, sb.st_ino },
+				   "/dev/zero (deleted)");
 	BUG_ON(!file);
-	for (u32 i = 1; i <= STUB_PAGES; i++) {
-		if (i < STUB_PAGES && stub_page_prot(i) == stub_page_prot(from))
-			continue;
-		tell_part(st->space, st->area.start + from * PAGE_SIZE, (i - from) * PAGE_SIZE,
-			  stub_page_prot(from), MAP_SHARED, from, file);
-		from = i;
+	for (u32 from = 0, to; from < STUB_PAGES; from = to) {
+		to = stub_part_end(from);
+		tell_part(st->space, st->area.start + from * PAGE_SIZE, (to - from) * PAGE_SIZE,
+			  stub_page_prot(from), MAP_SHARED,
+			  (st->stub.offset >> PAGE_SHIFT) + from, file);
 	}
 	vm_file_put(file);
 	tell_part(st->space, st->staging, STAGING_BYTES, PROT_READ | PROT_WRITE,
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, 0, NULL);
 	tell_part(st->space, st->staging + STAGING_BYTES, GUARD_BYTES, PROT_NONE,
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, 0, NULL);
-}
-
-/* Nothing of a stager that cannot be stays behind. */
-static void unmap_failed(struct birth *b)
-{
-	struct range area = b->st->area;
-	long result;
-
-	if (b->err && b->err != -ESRCH && area.start && area.start < TASK_SIZE)
-		(void)!remote_syscall(&b->r, &result, SYS_munmap, area.start, range_len(area), 0, 0, 0,
-				      b->sup->secret);
 }
 
 /* Limits that the program set for itself are not for what we add: they are lifted for the birth. */
@@ -329,43 +353,47 @@ static void restore_limits(pid_t tid, const struct rlimit saved[])
 		(void)prlimit(tid, lifted[i], &saved[i], NULL);
 }
 
+/* What the task that is begun does for it, and what the thread that it makes does. */
+static void give_birth(struct birth *b)
+{
+	int eventfd;
+
+	make_thread(b);
+	map_area(b);
+	b->st->uffd = give_fd(b, b->space->uffd);
+	eventfd = give_fd(b, b->sup->stub_fd);
+	open_mem(b);
+	start(b, eventfd);
+}
+
 int stager_create(struct task *t, struct tracee_stop *death)
 {
 	struct rlimit saved[ARRAY_SIZE(lifted)];
 	struct space *space = t->space;
 	struct sup *sup = space->sup;
-	struct birth b = { .sup = sup, .space = space, .fds = { -1, -1, -1 } };
+	struct birth b = { .sup = sup, .space = space, .r = &b.caller };
 	int ret;
 
 	if (!sup->opt->memory || space->uffd < 0 || space->stager)
 		return 0;
 	if (sup->listener < 0)
 		b.err = -ENOTSUP;
-	b.st = stager_alloc(space);
-	if (!b.err)
-		b.err = stub_create(&b.st->stub, sup->secret);
-	ret = remote_begin(&b.r, t->tid, space->vdso_site);
-	if (ret) {
-		stager_free(b.st);
+	ret = remote_begin(&b.caller, t->tid, space->vdso_site, faults_serve, space);
+	if (ret)
 		return 0; /* dying: its end is reported by the next wait */
-	}
-	b.r.idle = faults_serve;
-	b.r.idle_arg = space;
+	b.st = stager_alloc(space);
 	b.st->jobs++; /* its stub's end must not free it under our hands */
 	mm_reclaim(sup->world)->emergency++;
 	lift_limits(t->tid, saved);
-	give_fd(&b, 0, b.st->stub.memfd);
-	map_area(&b);
-	give_fd(&b, 1, space->uffd);
-	give_fd(&b, 2, sup->stub_fd);
-	make_stub(&b);
-	close_fds(&b);
-	unmap_failed(&b);
+	give_birth(&b);
+	if (b.err)
+		undo(&b);
 	restore_limits(t->tid, saved);
-	ret = remote_end(&b.r);
+	b.caller.stopped |= b.stub.stopped;
+	ret = remote_end(&b.caller);
 	mm_reclaim(sup->world)->emergency--;
 	b.st->jobs--;
-	*death = b.r.death;
+	*death = b.caller.death;
 	if (!b.err && b.st->dying)
 		b.err = -ESRCH;
 	space->resync |= b.err != 0; /* the area may be there, or a part */
@@ -373,10 +401,7 @@ int stager_create(struct task *t, struct tracee_stop *death)
 		b.st->tgid = t->tgid;
 		space->stager = b.st;
 		tell_model(b.st);
-	} else if (b.st->pid) {
-		b.st->space = NULL;
-		tell_to_end(b.st, 0); /* its end frees it */
-	} else {
+	} else if (!b.st->pid) {
 		stager_free(b.st);
 	}
 	if (b.err && b.err != -ESRCH && !ret && !sup->said_no_stager) {
@@ -637,7 +662,7 @@ bool stager_next(struct stager *st, struct stager_op *op, s64 *result, u32 *move
 	u64 index = st->stub.seen % STUB_RING;
 
 	*moved = 0;
-	if (!stub_collect(&st->stub, result, 1))
+	if (!st->nr_ops || !stub_collect(&st->stub, result, 1))
 		return false;
 	*op = st->op[index];
 	st->nr_ops--;

@@ -9,9 +9,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int remote_begin(struct remote *r, pid_t tid, u64 site)
+int remote_begin(struct remote *r, pid_t tid, u64 site, void (*idle)(void *arg), void *arg)
 {
-	*r = (struct remote){ .tid = tid, .site = site };
+	*r = (struct remote){ .tid = tid, .site = site, .idle = idle, .idle_arg = arg };
 	if (tracee_get_regs(tid, &r->saved) || tracee_get_sigmask(tid, &r->saved_mask) ||
 	    tracee_set_sigmask(tid, ~0UL))
 		return -ESRCH;
@@ -95,10 +95,10 @@ static int call_result(struct remote *r, long *result)
 	return 0;
 }
 
-int remote_begin_at_call(struct remote *r, pid_t tid)
+int remote_begin_at_call(struct remote *r, pid_t tid, void (*idle)(void *arg), void *arg)
 {
 	sc_regs regs;
-	int ret = remote_begin(r, tid, 0);
+	int ret = remote_begin(r, tid, 0, idle, arg);
 
 	if (ret)
 		return ret;
@@ -162,6 +162,15 @@ int remote_end_with(struct remote *r, long result)
 {
 	sc_skip(&r->saved, result);
 	return remote_end(r);
+}
+
+void remote_exit(struct remote *r, u64 last_arg)
+{
+	sc_regs regs = r->saved;
+
+	sc_aim(&regs, r->site, SYS_exit, (const u64[]){ 0, 0, 0, 0, 0, last_arg });
+	(void)tracee_set_regs(r->tid, &regs);
+	(void)tracee_resume(r->tid, 0);
 }
 
 u64 remote_vdso_site(void)

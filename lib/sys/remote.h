@@ -23,7 +23,7 @@ struct remote {
 	u64 saved_mask;
 	bool stopped;              /* a SIGSTOP came in between */
 	pid_t child;               /* the task that an injected clone made; 0: none */
-	void (*idle)(void *arg);   /* NULL: nothing to do; else called again and again while it runs */
+	void (*idle)(void *arg);   /* see remote_begin() */
 	void *idle_arg;
 	/*
 	 * TE_NONE: it lives.  TE_EXITING, TE_EXITED, TE_KILLED: it died meanwhile.  TE_OTHER: it is a zombie, whose end
@@ -32,13 +32,16 @@ struct remote {
 	struct tracee_stop death;
 };
 
-/* Pre: the task is at a syscall exit stop, or at its first stop.  Returns 0 or -ESRCH. */
-int must_check remote_begin(struct remote *r, pid_t tid, u64 site);
+/*
+ * Pre: the task is at a syscall exit stop, or at its first stop.  idle(arg), when not NULL, is called again and again
+ * while it runs: needed where the tracee may fault, also on the kernel's own account.  Returns 0 or -ESRCH.
+ */
+int must_check remote_begin(struct remote *r, pid_t tid, u64 site, void (*idle)(void *arg), void *arg);
 /*
  * Pre: the task is at a seccomp stop.  The trapped call is given up; its own syscall instruction is the
  * site; what the program gets instead is for remote_end_with() to say.
  */
-int must_check remote_begin_at_call(struct remote *r, pid_t tid);
+int must_check remote_begin_at_call(struct remote *r, pid_t tid, void (*idle)(void *arg), void *arg);
 /* Run one call.  *result gets what the kernel returned (-errno as such).  Returns 0, or -ESRCH: dead. */
 int must_check remote_syscall(struct remote *r, long *result, long nr, u64 a0, u64 a1, u64 a2,
 			      u64 a3, u64 a4, u64 a5);
@@ -52,6 +55,9 @@ int must_check remote_syscall_served(struct remote *r, long *result, long nr, u6
 int remote_end(struct remote *r);
 /* As remote_end, with `result` for the call that remote_begin_at_call gave up. */
 int remote_end_with(struct remote *r, long result);
+
+/* Instead of an end: the tracee exits, that thread alone; its end is reported as any other's. */
+void remote_exit(struct remote *r, u64 last_arg);
 
 /* Offset of a syscall instruction in the vdso of this kernel, or 0 when there is none. */
 u64 remote_vdso_site(void);

@@ -13,9 +13,11 @@
 #include "sys/stub.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,43 +55,52 @@ _Static_assert(sizeof(struct stub_cmd) == STUB_CMD_LEN, "stub_layout.h: command"
 /* arch/stub_x86_64.S; the first instruction is the first byte. */
 extern const u8 stub_code[], stub_code_secret[], stub_code_end[];
 
-/* The code is to be executed: said to kernels that ask (6.3), which may refuse to map it otherwise. */
-static int create_memfd(void)
+int stub_open_mapped(pid_t pid, u64 start)
 {
-	int fd = memfd_create("upager-stub", MFD_CLOEXEC | MFD_EXEC);
+	char path[80];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid, (unsigned long long)start,
+		 (unsigned long long)start + STUB_AREA_SIZE);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	return errno == ENOENT ? -ESRCH : errno == EACCES ? -EPERM : -errno;
+}
+
+/* The code is to be executed: said to kernels that ask (6.3), which may refuse to map it otherwise. */
+int stub_open_memfd(void)
+{
+	int fd = memfd_create("stub", MFD_CLOEXEC | MFD_EXEC);
 
 	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create("upager-stub", MFD_CLOEXEC);
+		fd = memfd_create("stub", MFD_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
-int stub_create(struct stub *stub, u64 secret)
+int stub_create(struct stub *stub, int fd, u64 offset, u64 secret)
 {
 	size_t code_len = (size_t)(stub_code_end - stub_code);
 	struct stub_area *area;
-	int fd, err;
+	int err;
 
-	memset(stub, 0, sizeof(*stub));
-	fd = create_memfd();
-	if (fd < 0)
-		return fd;
-	if (ftruncate(fd, sizeof(*area))) {
+	*stub = (struct stub){ .fd = fd, .offset = offset };
+	if (ftruncate(fd, (off_t)(offset + sizeof(*area)))) {
 		err = -errno;
-		goto close_memfd;
+		goto close_fd;
 	}
-	area = mmap(NULL, sizeof(*area), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	area = mmap(NULL, sizeof(*area), PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
 	if (area == MAP_FAILED) {
 		err = -errno;
-		goto close_memfd;
+		goto close_fd;
 	}
 	BUG_ON(code_len > sizeof(area->code));
 	memcpy(area->code, stub_code, code_len);
 	memcpy(area->code + (stub_code_secret - stub_code), &secret, sizeof(secret));
 	stub->area = area;
-	stub->memfd = fd;
 	return 0;
 
-close_memfd:
+close_fd:
 	close(fd);
 	return err;
 }
@@ -99,7 +110,7 @@ void stub_destroy(struct stub *stub)
 	if (!stub->area)
 		return;
 	munmap(stub->area, sizeof(*stub->area));
-	close(stub->memfd);
+	close(stub->fd);
 	stub->area = NULL;
 }
 
@@ -111,6 +122,15 @@ int stub_page_prot(unsigned int n)
 	if (n < STUB_RESULTS / PAGE_SIZE)
 		return PROT_READ;
 	return PROT_READ | PROT_WRITE;
+}
+
+unsigned int stub_part_end(unsigned int n)
+{
+	unsigned int end = n + 1;
+
+	while (end < STUB_PAGES && stub_page_prot(end) == stub_page_prot(n))
+		end++;
+	return end;
 }
 
 struct stub_regs stub_start_regs(struct stub *stub, u64 base, int eventfd)

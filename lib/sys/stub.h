@@ -8,7 +8,7 @@
  * ring of commands there.  The commands' pages are read-only for the program; what the stub writes back
  * (results) is never trusted.
  *
- *      one memfd, STUB_PAGES pages:   code | commands | results | scratch     mapped in us and in the program
+ *      one file, STUB_PAGES pages:    code | commands | results | scratch     mapped in us and in the program
  *      commands: head, { nr, a0..a4 } [STUB_RING]    we write, the stub reads    (program: PROT_READ)
  *      results:  tail, { result } [STUB_RING]        the stub writes, we read    (program: PROT_READ|WRITE)
  *
@@ -38,7 +38,8 @@ struct stub_cmd {
 
 struct stub {
 	struct stub_area *area; /* ours; NULL: none */
-	int memfd;
+	int fd;
+	u64 offset;             /* of the area in that file */
 	u64 base;               /* where the program has it; set by stub_start_regs() */
 	u64 head;               /* commands given */
 	u64 published;          /* of those, shown to the stub */
@@ -48,21 +49,31 @@ struct stub {
 /* ---- our side ---- */
 
 /*
- * A new area, the code in place.  `secret` goes into the code's page, which the program can read.
- * Owns the memfd (close-on-exec); one area serves one stub, from its first instruction to its end.
- * Returns 0, -EMFILE, -ENFILE, -ENOMEM.
+ * A file for an area: the shared anonymous mapping of exactly the area's size that task `pid` has at `start`
+ * (needs CAP_CHECKPOINT_RESTORE), or one of our own for it to map.
+ * Return a descriptor (close-on-exec), or -errno: -EPERM: not allowed; -ESRCH: it is gone; -EMFILE, -ENFILE, -ENOMEM.
  */
-int must_check stub_create(struct stub *stub, u64 secret);
-/* The memory and the memfd; a stub that still runs goes on.  Nothing when stub->area is NULL. */
+int must_check stub_open_mapped(pid_t pid, u64 start);
+int must_check stub_open_memfd(void);
+
+/*
+ * A new area at `offset` of that file, the code in place.  `secret` goes into the code's page, which the program can
+ * read.  Owns fd, also when it fails; one area serves one stub, from its first instruction to its end.
+ * Returns 0, or -errno.
+ */
+int must_check stub_create(struct stub *stub, int fd, u64 offset, u64 secret);
+/* The memory and the descriptor; a stub that still runs goes on.  Nothing when stub->area is NULL. */
 void stub_destroy(struct stub *stub);
 
 #define STUB_PAGES (STUB_AREA_SIZE / PAGE_SIZE)
 /*
- * How page `n` (0 .. STUB_PAGES - 1) of the memfd is to be mapped in the program: PROT_*; all MAP_SHARED.
+ * How page `n` (0 .. STUB_PAGES - 1) of the area is to be mapped in the program: PROT_*; all MAP_SHARED.
  * Neighbours that are alike may be mapped by one call.  Post (the caller's duty): MADV_DONTFORK, or a
  * child has the area of its parent.
  */
 int stub_page_prot(unsigned int n);
+/* The first page after `n` that is mapped otherwise, or STUB_PAGES. */
+unsigned int stub_part_end(unsigned int n);
 
 /*
  * Registers for the stub's first instruction, when the program has the area at `base` and its descriptor

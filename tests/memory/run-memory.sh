@@ -34,7 +34,7 @@ declare -A floor=([lock]=$((512 << 10)) [mapflags]=$((256 << 10)) [advise]=$((25
 	[aio]=$((256 << 10)) [peers]=$((512 << 10)))
 
 # Those that take minutes in 16 frames: there only with -f.
-long=" threads forktree threadfork execs mapfixed manyvmas mmapops real.busybox real.confined real.gcc real.layouts
+long=" threads threads-static threads-static-pie forktree threadfork execs mapfixed manyvmas mmapops real.busybox real.confined real.gcc real.layouts
 real.make real.node real.perl real.python real.sqlite real.text real.xz "
 
 while getopts u:b:fpc:t:s: opt; do
@@ -159,12 +159,13 @@ fail()
 # once CASE BUDGET PEAK: the run that plan() has set up.
 once()
 {
-	local i=$1 memory program=$upager out what options check=$level start=$SECONDS
+	local i=$1 memory program=$upager out what options check=$level start=$SECONDS limit=$limit
 	memory=$(bytes_of "$2" "$3" "${names[i]}")
 	options="--memory $memory --swap ${swap//SWAPFILE/$work/swap} --policy $policy --prefetch $prefetch"
 	what="${names[i]}: $2 --memory $memory --swap $swap --policy $policy --prefetch $prefetch"
 	[ "${kinds[i]}" != memory ] || program=$work/sampled
 	[ "$2" != frames ] || [ "${kinds[i]}" = memory ] || [ "$level" -lt 1 ] || check=1
+	[ "$2" != frames ] || limit=$((limit * 3)) # every page comes and goes many times
 	if ! out=$(run_case "$i" -u "$program" -c "$check" -o "$options" 2>&1); then
 		fail "$what" "$(sed '/^e2e: /d; /^real: /d' <<<"$out")"
 	elif [ "$program" != "$upager" ] && [ "$(from_report managed)" -gt $((memory + (2 << 20))) ]; then

@@ -65,7 +65,7 @@ PROBE(stub_call, "the stub makes a call with our five arguments and the secret a
 
 	EXPECT_EQ(stubbed_call(&t, SYS_getpid, 0, 0, 0, 0, 0), t.pid);
 	EXPECT_EQ(stubbed_call(&t, SYS_close, (u64)-1, 0, 0, 0, 0), -EBADF);
-	at = stubbed_call(&t, SYS_mmap, 0, PAGE_SIZE, PROT_READ, MAP_PRIVATE, (u64)t.stub.memfd);
+	at = stubbed_call(&t, SYS_mmap, 0, PAGE_SIZE, PROT_READ, MAP_PRIVATE, (u64)t.stub.fd);
 	EXPECT(at > 0);
 	EXPECT(maps_show_offset(t.s.pid, (u64)at, STUBBED_SECRET));
 	lab_let(t.s.lab, 1);
@@ -92,7 +92,7 @@ PROBE(stub_pages, "the program cannot write what steers the stub: its code and i
 /* A command whose result is known: to seek in the memfd gives the place. */
 static struct stub_cmd seek_to(const struct stubbed *t, u64 place)
 {
-	return (struct stub_cmd){.nr = SYS_lseek, .arg = {(u64)t->stub.memfd, place, SEEK_SET}};
+	return (struct stub_cmd){.nr = SYS_lseek, .arg = {(u64)t->stub.fd, place, SEEK_SET}};
 }
 
 static void queue_seeks(struct stubbed *t, u32 nr, u64 *next)
@@ -400,8 +400,8 @@ PROBE(stub_false_tail, "a tail that cannot be is taken for nothing done; never m
 	_Atomic u64 *tail;
 	u8 *area;
 
-	EXPECT_EQ(stub_create(&stub, 0), 0);
-	area = mmap(NULL, STUB_AREA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, stub.memfd, 0);
+	EXPECT_EQ(stub_create(&stub, stub_open_memfd(), 0, 0), 0);
+	area = mmap(NULL, STUB_AREA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, stub.fd, 0);
 	EXPECT(area != MAP_FAILED);
 	tail = (_Atomic u64 *)(area + STUB_RESULTS + STUB_TAIL);
 	for (int i = 0; i < 10; i++)

@@ -26,7 +26,7 @@ static void map_area(u64 base)
 {
 	for (unsigned int n = 0; n < STUB_PAGES; n++)
 		EXPECT(mmap((void *)(base + n * PAGE_SIZE), PAGE_SIZE, stub_page_prot(n),
-			    MAP_SHARED | MAP_FIXED, new_stub.memfd, (off_t)(n * PAGE_SIZE)) != MAP_FAILED);
+			    MAP_SHARED | MAP_FIXED, new_stub.fd, (off_t)(n * PAGE_SIZE)) != MAP_FAILED);
 	EXPECT(!madvise((void *)base, STUB_AREA_SIZE, MADV_DONTFORK));
 }
 
@@ -72,7 +72,7 @@ struct stubbed stubbed_start(u64 nr_pages, u64 features, void (*program)(struct 
 
 	if (features & ~probe_uffd_features())
 		SKIP("this kernel has not all of WP_UNPOPULATED (6.4) and MOVE (6.8)");
-	EXPECT_EQ(stub_create(&t.stub, STUBBED_SECRET), 0);
+	EXPECT_EQ(stub_create(&t.stub, stub_open_memfd(), 0, STUBBED_SECRET), 0);
 	t.event = new_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	EXPECT(t.event >= 0);
 	new_stub = t.stub;

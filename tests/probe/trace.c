@@ -321,7 +321,7 @@ PROBE(exec_inject, "after PTRACE_EVENT_EXEC, at execve's exit stop, calls inject
 	EXPECT(site);
 	go_to_exec_exit(pid);
 	EXPECT_EQ(tracee_get_regs(pid, &before), 0);
-	EXPECT_EQ(remote_begin(&remote, pid, vdso_base(pid) + site), 0);
+	EXPECT_EQ(remote_begin(&remote, pid, vdso_base(pid) + site, NULL, NULL), 0);
 	EXPECT_EQ(remote_syscall(&remote, &uffd, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0,
 				 0, 0),
 		  0);
@@ -346,7 +346,7 @@ PROBE(inject_at_call_exit,
 	wait_for(pid, TE_SECCOMP);
 	EXPECT_EQ(tracee_resume_to_syscall(pid, 0), 0);
 	EXPECT_EQ(tracee_wait(pid).event, TE_SYSCALL);
-	EXPECT_EQ(remote_begin(&remote, pid, vdso_base(pid) + remote_vdso_site()), 0);
+	EXPECT_EQ(remote_begin(&remote, pid, vdso_base(pid) + remote_vdso_site(), NULL, NULL), 0);
 	EXPECT_EQ(remote_syscall(&remote, &injected, SYS_getpid, 0, 0, 0, 0, 0, 0), 0);
 	EXPECT_EQ(injected, pid);
 	EXPECT_EQ(remote_end(&remote), 0);
@@ -395,7 +395,7 @@ static int take_injected_uffd(pid_t pid)
 	int pidfd = syscall(SYS_pidfd_open, pid, 0), fd;
 	long uffd;
 
-	EXPECT_EQ(remote_begin(&remote, pid, vdso_base(pid) + remote_vdso_site()), 0);
+	EXPECT_EQ(remote_begin(&remote, pid, vdso_base(pid) + remote_vdso_site(), NULL, NULL), 0);
 	EXPECT_EQ(remote_syscall(&remote, &uffd, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0,
 				 0, 0),
 		  0);

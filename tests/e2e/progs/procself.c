@@ -2,6 +2,7 @@
 /* What /proc/self and the kernel tell a program about itself. */
 #include <sys/auxv.h>
 #include <sys/prctl.h>
+#include <dirent.h>
 #include "e2e.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -134,6 +135,28 @@ static void *hold_on(void *barrier)
 	return NULL;
 }
 
+/* Under a budget there is one thread more, by that name (README, known limits); natively none. */
+static int stubs(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	char path[300], name[32];
+	struct dirent *d;
+	int n = 0;
+
+	CHECK(dir);
+	while ((d = readdir(dir))) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", d->d_name);
+		if (!(f = fopen(path, "r")))
+			continue;
+		n += fgets(name, sizeof(name), f) && !strcmp(name, "upager-stub\n");
+		fclose(f);
+	}
+	closedir(dir);
+	return n;
+}
+
 static void threads_listed(void)
 {
 	pthread_barrier_t b;
@@ -150,7 +173,7 @@ static void threads_listed(void)
 	while (fgets(line, sizeof(line), f))
 		sscanf(line, "Threads: %d", &threads);
 	fclose(f);
-	CHECK(threads == 4, "%d threads", threads);
+	CHECK(threads == 4 + stubs(), "%d threads", threads);
 	pthread_barrier_wait(&b);
 	for (int i = 0; i < 3; i++)
 		CHECK(pthread_join(t[i], NULL) == 0);
