@@ -53,7 +53,8 @@ static bool may_evict(struct mm_struct *mm, u64 addr, u64 vm_flags, void *arg)
 		return false;
 	/* What a call in the kernel is about to change is its own. */
 	return !space->caller || (space->caller->call.plan &&
-				  !range_contains(mm_plan_zaps(space->caller->call.plan), addr));
+				  !range_contains(mm_plan_zaps(space->caller->call.plan), addr) &&
+				  !mm_plan_pins(space->caller->call.plan, addr));
 }
 
 /* ---- the program's pages under our hands ---- */

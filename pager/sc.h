@@ -2,7 +2,7 @@
 /*
  * sc.h - the trapped system calls as data: one row each (strace's syscallent.h is the model).
  *
- * sc_table.c holds the rows; sc_mm.c, sc_proc.c, sc_sched.c and sc_seccomp.c what they do.
+ * sc_table.c holds the rows; sc_mm.c, sc_proc.c, sc_sched.c, sc_seccomp.c and sc_uring.c what they do.
  * A call goes: enter() at the seccomp stop, before the kernel runs it; then, if enter() said
  * SC_WATCH, leave() at its exit stop with the kernel's result.
  */
@@ -113,6 +113,9 @@ SC_DECLARE(alone);
 
 /* sc_sched.c */
 SC_DECLARE(affinity);
+
+/* sc_uring.c */
+SC_DECLARE(uring_register);
 
 /* sc_seccomp.c: a program's own filter, rewritten so that ours survives it */
 enum sc_verdict sc_seccomp_enter(struct sup *, struct task *);

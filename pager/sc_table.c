@@ -5,6 +5,7 @@
  * A call that is not here cannot change what the model knows, and runs at full speed.  A call that
  * upager cannot support is a row that refuses, with the errno a program is prepared for.
  */
+#include <linux/io_uring.h>
 #include <linux/mman.h>
 #include <linux/sched.h>
 #include <stdlib.h>
@@ -19,6 +20,9 @@
 #define ARG32(n, v) { .match = FILTER_EQUAL, .arg = (n), .mask = 0xffffffffUL, .value = (v) }
 
 #define FLAG(n, v) { .match = FILTER_EQUAL, .arg = (n), .mask = (v), .value = (v) }
+
+/* io_uring_register(2): the highest bit of the opcode says that the ring's descriptor is an index. */
+#define URING(op, also) { .match = FILTER_EQUAL, .arg = 1, .mask = 0x7fffffffUL & ~(u64)(also), .value = (op) }
 
 /* arch_prctl(2) codes that are in no header of Debian 12. */
 #define ARCH_SHSTK_ENABLE 0x5001
@@ -44,6 +48,11 @@ const struct sc_row sc_table[] = {
 	{ SYS_io_setup, "io_setup", SC_MM, sc_opaque_enter, sc_opaque_leave },
 	{ SYS_io_destroy, "io_destroy", SC_MM, sc_opaque_enter, sc_opaque_leave },
 	{ __NR_map_shadow_stack, "map_shadow_stack", SC_MM, sc_opaque_enter, sc_opaque_leave },
+	/* Pages that the kernel holds on to, or lets go of. */
+	{ SYS_io_uring_register, "io_uring_register", SC_MM, sc_uring_register_enter, sc_uring_register_leave,
+	  .when = { URING(IORING_REGISTER_BUFFERS, IORING_UNREGISTER_BUFFERS), URING(IORING_REGISTER_BUFFERS2, 0),
+		    URING(IORING_REGISTER_BUFFERS_UPDATE, 0), URING(IORING_REGISTER_PBUF_RING, 0) },
+	  .nr_when = 4 },
 	/* New address spaces. */
 	{ SYS_fork, "fork", SC_MM | SC_FORK, sc_clone_enter, sc_clone_leave },
 	{ SYS_vfork, "vfork", SC_MM | SC_FORK, sc_clone_enter, sc_clone_leave },

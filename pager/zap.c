@@ -73,7 +73,7 @@ void zap_begin(struct sup *sup, const struct victim *v)
 	u32 nr = mm_victim_mapped(sup->world, v->pfn);
 	struct zap *z;
 
-	if (!nr || nr > ZAP_MAX_MAPS ||
+	if (!nr || nr > ZAP_MAX_MAPS || mm_victim_pinned(sup->world, v->pfn) ||
 	    (nr > 1 && mm_victim_walk(sup->world, v->pfn, is_alone, NULL)) ||
 	    mm_victim_walk(sup->world, v->pfn, protect_one, NULL)) {
 		mm_putback(sup->world, v->pfn);

@@ -12,6 +12,7 @@
  * Linux counterpart: mm/memory.c (handle_mm_fault and below), mm/vma.c (expand_downwards).
  */
 #include "mm/cow.h"
+#include "mm/gup.h"
 #include "mm/mm.h"
 #include "mm/plan.h"
 
@@ -289,8 +290,10 @@ static enum fault_result do_wp_page(struct vm_area_struct *vma, struct vm_fault 
 		return FAULT_RESOLVED;
 	}
 	map_new_frame(vma, addr, ref);
-	if (old)
+	if (old) {
+		frame_copied(mm, old, pfn_to_frame(mm->world, pte_pfn(pte_get(ref))));
 		page_remove_rmap(mm->world, old);
+	}
 	vmf->handler = old ? FH_DO_WP_PAGE_COPY : FH_DO_WP_PAGE_ZERO;
 	return FAULT_RESOLVED;
 }

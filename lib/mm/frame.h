@@ -17,7 +17,7 @@ struct anon_vma;
 struct mm_world;
 
 /*
- *   FREE --alloc--> BUSY --first mapping--> RESIDENT <--VM_LOCKED found / gone--> PINNED
+ *   FREE --alloc--> BUSY --first mapping--> RESIDENT <--lock or pin found / gone--> PINNED
  *    ^               |  ^ <--isolate-- '---^   |                                    |
  *    |               |  |       putback        |                                    |
  *    |               |  '--move--> STAGED      |                                    |
@@ -29,7 +29,7 @@ enum frame_state {
 	FRAME_FREE,     /* on its section's free list; every other field but pfn, nid is meaningless */
 	FRAME_BUSY,     /* somebody fills it or empties it; no policy may choose it */
 	FRAME_RESIDENT, /* mapped, in the policy's hands */
-	FRAME_PINNED,   /* mapped, never to be evicted: a VM_LOCKED vma maps it */
+	FRAME_PINNED,   /* mapped, not to be evicted: a VM_LOCKED vma maps it, or a device holds it (gup.c) */
 	FRAME_STAGED,   /* unmapped, whole in a staging area; its swap ptes find it by its slot */
 	NR_FRAME_STATES,
 };
@@ -39,6 +39,7 @@ enum frame_flags {
 	FRAME_PROBATION = 1 << 2,  /* the policy has named it a victim, and will hear what became of it */
 	FRAME_PREFETCHED = 1 << 1, /* brought ahead of need, and not known to have been used */
 	FRAME_STUCK = 1 << 3,      /* STAGED: the machine would not move it back; it leaves by its slot */
+	FRAME_DMA_PINNED = 1 << 4, /* the kernel pinned it for a device, and may still hold it (gup.c) */
 };
 
 /*

@@ -65,6 +65,7 @@ struct mm_struct {
 	struct fault_stream stream[NR_FAULT_STREAMS];
 	u32 stream_hand;         /* the next one to be replaced */
 
+	bool has_pinned;         /* devices may hold pages of it (gup.c); MMF_HAS_PINNED */
 	struct mm_plan *plan;    /* the open one; NULL: none */
 	bool plan_refused_by_us; /* the last mm_plan_*() failed for lack of the model's own memory */
 };

@@ -299,6 +299,11 @@ int must_check mm_plan_mlockall(struct mm_struct *mm, int flags, struct mm_plan 
 int must_check mm_plan_munlockall(struct mm_struct *mm, struct mm_plan **plan);
 int must_check mm_plan_mseal(struct mm_struct *mm, u64 addr, u64 len, struct mm_plan **plan);
 /*
+ * The kernel pins the pages of nr > 0 ranges of whole pages (copied) for a device: commit when it has.  From then on
+ * those that are there are not evicted but by a move, which the machine refuses while it holds them.
+ */
+int must_check mm_plan_pin(struct mm_struct *mm, const struct range *ranges, u32 nr, struct mm_plan **plan);
+/*
  * fork: the child's mm is built whole (dup_mmap: DONTCOPY and WIPEONFORK honoured, swap entries
  * duplicated, anon_vma_fork).  Pre: the caller has write-protected every writable run on the machine
  * and told the model with mm_mark_wp(); no fault is answered between plan and commit.
@@ -306,6 +311,13 @@ int must_check mm_plan_mseal(struct mm_struct *mm, u64 addr, u64 len, struct mm_
  * valid only after commit.
  */
 int must_check mm_plan_fork(struct mm_struct *mm, struct mm_plan **plan, struct mm_struct **child);
+
+/* While the plan is open the page at addr must not be evicted: the kernel may have pinned it already.  O(ranges). */
+bool mm_plan_pins(const struct mm_plan *plan, u64 addr);
+/* Has a plan to pin been committed since the last mm_unpin()? */
+bool mm_has_pinned(const struct mm_struct *mm);
+/* The kernel holds no page of the mm's any more. */
+void mm_unpin(struct mm_struct *mm);
 
 void mm_plan_commit(struct mm_plan *plan, u64 result);
 void mm_plan_abort(struct mm_plan *plan);

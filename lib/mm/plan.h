@@ -54,6 +54,10 @@ struct mm_plan {
 			u64 def_flags; /* mlockall */
 			bool done;     /* by mm_plan_filling() */
 		} change;
+		struct {
+			struct range *range;
+			u32 nr;
+		} pin;
 		struct mm_struct *child;
 	};
 };

@@ -2,7 +2,7 @@
 /* reclaim.c - see reclaim.h. */
 #include "mm/reclaim.h"
 
-#include "mm/mm.h"
+#include "mm/gup.h"
 
 /* Candidates that mm_isolate() looks at before it says "not now". */
 #define ISOLATE_TRIES 64
@@ -210,6 +210,13 @@ static enum evict_how how_to(const struct victim *v, bool can_move)
 	return pte_wp(pte) || pte_unwritten(pte) ? EVICT_UNSHARE : EVICT_MOVE;
 }
 
+/* Locked; or held by a device, where the machine would not see that: it refuses to move such a page, not to drop it. */
+static bool must_stay(const struct frame *frame, const struct look *look, bool can_move)
+{
+	return look->locked ||
+	       (frame_maybe_dma_pinned(frame) && how_to(look->v, can_move) == EVICT_ZAP);
+}
+
 /* A slot for it: its own, unless somebody else still needs what is in there. */
 static int give_slot(struct mm_world *world, struct frame *frame)
 {
@@ -243,7 +250,7 @@ int mm_isolate(struct mm_world *world, bool can_move, may_evict_fn may_evict, vo
 		r->nr_listed--;
 		*out = (struct victim){ .pfn = frame->pfn };
 		rmap_walk(frame, look_at, &look);
-		if (look.locked) { /* as Linux does: it is found out when somebody wants the page */
+		if (must_stay(frame, &look, can_move)) { /* as Linux does: it is found out when somebody wants the page */
 			frame_set_state(frame, FRAME_PINNED);
 			reclaim_forget(world, frame);
 			continue;
@@ -391,6 +398,7 @@ bool mm_stage(struct mm_world *world, u32 pfn, void *stage, u32 index)
 		return false;
 	went_out(world, frame);
 	try_to_unmap(frame);
+	frame->flags &= ~FRAME_DMA_PINNED; /* or it would not have been moved */
 	frame_set_state(frame, FRAME_STAGED);
 	frame->staged_in = stage;
 	frame->index = index;

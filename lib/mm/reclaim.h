@@ -119,6 +119,8 @@ int must_check mm_isolate(struct mm_world *world, bool can_move, may_evict_fn ma
 /* Each mapping of a BUSY frame.  fn must not change the model. */
 int mm_victim_walk(struct mm_world *world, u32 pfn,
 		   int (*fn)(struct mm_struct *mm, u64 addr, u64 vm_flags, void *arg), void *arg);
+/* Is it a page that a device may hold?  Then it may be moved, but not dropped. */
+bool mm_victim_pinned(const struct mm_world *world, u32 pfn);
 /* The slot of a victim, or of a page in staging. */
 u32 mm_frame_slot(const struct mm_world *world, u32 pfn);
 /* The frame that caches the slot; PFN_NONE (UINT32_MAX): none. */

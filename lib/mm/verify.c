@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "mm/gup.h"
 #include "mm/mm.h"
 
 /* Recounted from the vmas and ptes, to be compared with the mm's own. */
@@ -204,14 +205,14 @@ static int see_locked(struct vm_area_struct *vma, u64 addr, void *arg)
 	return 0;
 }
 
-/* Else it would never be looked at again: found locked once, and unlocked since. */
+/* Else it would never be looked at again: found locked or held once, and let go since. */
 static void verify_pinned(const struct frame *f)
 {
 	bool locked = false;
 
 	rmap_walk(f, see_locked, &locked);
-	if (!locked)
-		BUG("I11: frame %u is pinned, and no locked vma maps it", f->pfn);
+	if (!locked && !frame_maybe_dma_pinned(f))
+		BUG("I11: frame %u is pinned, but not locked, nor held by a device", f->pfn);
 }
 
 /* A mapped frame may differ from its slot: a swap pte that named it would bring old bytes back. */
