@@ -18,6 +18,8 @@
 #include <sys/uio.h>
 
 #include "base/check.h"
+#include "mm/mm_query.h"
+#include "reclaim.h"
 #include "sc.h"
 
 /* Linux allows so many (IORING_MAX_REG_BUFFERS). */
@@ -124,6 +126,65 @@ static int read_pins(struct task *t, struct pins *p)
 	return -EINVAL;
 }
 
+/* ---- before the kernel pins ---- */
+
+/* Turns that are taken so that something may leave, before a page is brought that exceeds the budget. */
+#define ROOM_TURNS 64
+
+/* Returns false: what can leave has left. */
+static bool wait_for_room(struct sup *sup)
+{
+	for (int i = 0; i < ROOM_TURNS; i++) {
+		if (mm_room(sup->world))
+			return true;
+		reclaim_pump(sup);
+	}
+	return false;
+}
+
+/* Returns 0, or -EFAULT. */
+static int bring_writable(struct space *space, u64 addr, bool *wait)
+{
+	struct reclaim *r = mm_reclaim(space->sup->world);
+	struct vm_fault vmf = { .address = addr, .flags = FAULT_FLAG_WRITE | FAULT_FLAG_WP };
+	struct pte_info pte;
+	int ret;
+
+	mm_lookup_pte(space->mm, addr, &pte);
+	if (pte.state == PTE_PRESENT && !pte.wp && !pte.busy)
+		return 0;
+	*wait = *wait && wait_for_room(space->sup);
+	ret = space_bring(space, addr, FAULT_FLAG_WRITE, false);
+	mm_lookup_pte(space->mm, addr, &pte);
+	if (ret || !pte.wp)
+		return ret;
+	r->emergency++;
+	ret = mm_handle_fault(space->mm, &vmf) == FAULT_RESOLVED ? 0 : -EFAULT;
+	r->emergency--;
+	return ret;
+}
+
+/*
+ * All pages are there and not protected before the kernel looks: 6.1 does not wait for a userfaultfd here, but says
+ * EFAULT.  So it will, and rightly, of the first page that is not writable memory.
+ */
+static void bring_all(struct space *space, const struct pins *p)
+{
+	struct vma_info v = { 0 };
+	bool wait = true;
+
+	for (u32 i = 0; i < p->nr; i++) {
+		for (u64 addr = p->range[i].start; addr < p->range[i].end; addr += PAGE_SIZE) {
+			if ((addr < v.start || addr >= v.end) && !mm_find_vma(space->mm, addr, &v))
+				return;
+			if (addr < v.start || !(v.vm_flags & VM_WRITE))
+				return;
+			if (!(v.vm_flags & VM_UNMANAGED) && bring_writable(space, addr, &wait))
+				return;
+		}
+	}
+}
+
 /* ---- the call ---- */
 
 /*
@@ -141,6 +202,7 @@ static enum sc_verdict prepare(struct task *t, const struct pins *p)
 		t->call.result = -ENOMEM;
 		return SC_REFUSE;
 	}
+	bring_all(space, p);
 	t->call.scratch = (u64)vm_pin_pages(space) + p->pages;
 	return SC_WATCH;
 }
@@ -150,8 +212,6 @@ enum sc_verdict sc_uring_register_enter(struct sup *sup, struct task *t)
 	struct pins p = { NULL };
 	enum sc_verdict verdict;
 
-	if (!sup->reclaim)
-		return SC_PASS;
 	forget_pins(t->space);
 	if (opcode(t) == IORING_UNREGISTER_BUFFERS)
 		return SC_WATCH_FREE; /* it may wait for a transfer that other threads must make possible */

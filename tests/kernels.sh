@@ -122,11 +122,6 @@ echo "PART e2e."
 sh /e2e/run-e2e.sh -u /upager -b /e2e -c 3 -t 120 -l /e2e/core.txt all 2>&1
 # A swap file on tmpfs: without O_DIRECT before 6.6.
 echo "PART pool."
-case $(uname -r) in
-6.1.*)
-	sed -i '/^directio /d' /e2e/memory.txt
-	echo "skip directio: without UFFDIO_MOVE pages of io_uring's registered buffers are not kept (docs/ARCHITECTURE.md)" ;;
-esac
 sh /e2e/run-e2e.sh -u /upager -b /e2e -c 3 -t 120 -l /e2e/memory.txt -o "--memory 256K" all 2>&1
 echo "PART file."
 sh /e2e/run-e2e.sh -u /upager -b /e2e -c 1 -t 120 -l /e2e/memory.txt \

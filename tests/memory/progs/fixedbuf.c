@@ -169,6 +169,32 @@ static void forked(void)
 	let_go(buf, HELD);
 }
 
+/* Pages that a child shares are copied when its parent has them held. */
+static void shared(void)
+{
+	char *buf = map_buffer(HELD);
+	struct iovec iov = { buf, HELD * PAGE };
+	int go[2];
+	pid_t pid;
+	char c;
+
+	fill_pages(buf, HELD, OUR_KEY, 0);
+	SYS(pipe(go));
+	pid = SYS(fork());
+	if (!pid) {
+		close(go[1]);
+		(void)!read(go[0], &c, 1);
+		check_pages(buf, HELD, OUR_KEY, 0);
+		_exit(0);
+	}
+	close(go[0]);
+	CHECK(io_uring_register_buffers(&ring, &iov, 1) == 0);
+	use(buf, buf, 0, HELD);
+	close(go[1]);
+	expect_exit(pid, 0);
+	let_go(buf, HELD);
+}
+
 /* What was held once need not stay: one after the other they are more than there is room for. */
 static void in_turn(void)
 {
@@ -220,19 +246,35 @@ static void provided(void)
 	SYS(munmap(buf, PAGE));
 }
 
+/* Memory that nobody has touched, or only read: the ring asks for its pages first. */
+static void untouched(void)
+{
+	char *buf = map_buffer(HELD);
+	struct iovec iov = { buf, HELD * PAGE };
+
+	CHECK(buf[PAGE] == 0);
+	CHECK(io_uring_register_buffers(&ring, &iov, 1) == 0);
+	for (size_t i = 0; i < HELD; i++) {
+		CHECK(buf[i * PAGE] == 0);
+		fill_page(buf + i * PAGE, OUR_KEY, i, 0);
+	}
+	use(buf, buf, 0, HELD);
+	let_go(buf, HELD);
+}
+
 /* What the kernel refuses is refused as ever. */
 static void refused(void)
 {
 	struct iovec iov = { NULL, PAGE };
-	char *gone = map_buffer(1);
+	char *none = SYS(mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 
-	SYS(munmap(gone, PAGE));
-	CHECK(io_uring_register_buffers(&ring, (void *)gone, 1) == -EFAULT);
+	CHECK(io_uring_register_buffers(&ring, (void *)none, 1) == -EFAULT);
 	CHECK(io_uring_register_buffers(&ring, &iov, 0) == -EINVAL);
 	CHECK(io_uring_register_buffers(&ring, &iov, 1) == -EFAULT);
-	iov = (struct iovec){ gone, PAGE };
+	iov = (struct iovec){ none, PAGE };
 	CHECK(io_uring_register_buffers(&ring, &iov, 1) == -EFAULT);
 	CHECK(io_uring_unregister_buffers(&ring) == -ENXIO);
+	SYS(munmap(none, PAGE));
 }
 
 static int make_file(void)
@@ -276,8 +318,10 @@ static void all_cases(void)
 	RUN_ALONE(updated);
 	RUN_ALONE(moved);
 	RUN_ALONE(forked);
+	RUN_ALONE(shared);
 	RUN_ALONE(in_turn);
 	RUN_ALONE(provided);
+	RUN_ALONE(untouched);
 	RUN_ALONE(refused);
 }
 
