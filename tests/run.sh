@@ -141,7 +141,7 @@ if build dev; then
 	run_ctest test-dev-e2e dev 400 -R "^e2e\.($(core_pattern))\$"
 fi
 if build release; then
-	run_ctest test-release release 900
+	run_ctest test-release release 1500
 fi
 [ -z "$kernels" ] || run_kernels
 finish

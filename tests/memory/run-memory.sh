@@ -21,7 +21,7 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 e2e=$here/../e2e
-upager=${UPAGER:-} bin= full= plan= level=3 limit=60 shard=0/1
+upager=${UPAGER:-} bin= full= plan= level=3 limit=120 shard=0/1
 
 policies=(fifo random clock lru2 2q arc lirs s3fifo sieve mru sfifo)
 swaps=(zpool:lz4 file:SWAPFILE,size=1G zpool:zstd zpool,file:SWAPFILE,size=1G)
@@ -35,7 +35,7 @@ declare -A floor=([lock]=$((512 << 10)) [mapflags]=$((256 << 10)) [advise]=$((25
 
 # Those that take minutes in 16 frames: there only with -f.
 long=" threads threads-static threads-static-pie forktree threadfork execs mapfixed manyvmas mmapops real.busybox real.confined real.gcc real.layouts
-real.make real.node real.perl real.python real.sqlite real.text real.xz "
+real.make real.namespaces real.node real.perl real.python real.sqlite real.text real.xz "
 
 while getopts u:b:fpc:t:s: opt; do
 	case $opt in
@@ -165,7 +165,7 @@ once()
 	what="${names[i]}: $2 --memory $memory --swap $swap --policy $policy --prefetch $prefetch"
 	[ "${kinds[i]}" != memory ] || program=$work/sampled
 	[ "$2" != frames ] || [ "${kinds[i]}" = memory ] || [ "$level" -lt 1 ] || check=1
-	[ "$2" != frames ] || limit=$((limit * 3)) # every page comes and goes many times
+	[ "$2" != frames ] || limit=$((limit * 2)) # every page comes and goes many times
 	if ! out=$(run_case "$i" -u "$program" -c "$check" -o "$options" 2>&1); then
 		fail "$what" "$(sed '/^e2e: /d; /^real: /d' <<<"$out")"
 	elif [ "$program" != "$upager" ] && [ "$(from_report managed)" -gt $((memory + (2 << 20))) ]; then

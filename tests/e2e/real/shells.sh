@@ -34,7 +34,9 @@ dash body 2>/dev/null
 echo "dash $?"
 coproc tr a-z A-Z
 echo "through a coprocess" >&"${COPROC[1]}"
+exec {out}<&"${COPROC[0]}" # it has no number any more when bash hears of the end first
 exec {COPROC[1]}>&-
-cat <&"${COPROC[0]}"
+cat <&"$out"
+exec {out}<&-
 diff <(seq 1 100) <(seq 1 100) && echo same
 for ((i = 0; i < 300; i++)); do $(exit 3) ; done; echo "three hundred $?"
