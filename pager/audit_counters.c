@@ -15,7 +15,7 @@
  *      mapping goes, so VmPTE must be no less than ours; the root table, which it does not count, apart.
  *  R10 hiwater_vm: the kernel remembers what execve mapped before we looked (a larger stack, the whole
  *      span of ld.so), so VmPeak must be no less than ours.
- *  R11 pinned_vm: drivers and io_uring account what they hold without a call that we stop at.
+ *  R11 pinned_vm: drivers and io_uring account what they hold, and end that without a call that we stop at.
  *  R12 brk itself is shown by no file; but maps calls [heap] each anonymous mapping that overlaps start_brk to
  *      brk, and nothing else.  One that only touches it may have the name (before 6.6).
  *

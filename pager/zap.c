@@ -6,8 +6,8 @@
  * bytes.  The page is write-protected wherever it is mapped, so its bytes hold still; they are read and stored; then
  * every mapping drops it.  Its spaces are held until that is over.
  *
- * Protection holds the program still, not a device that writes to the page: is_shared() finds one case of it, nothing
- * shows the others (docs/ARCHITECTURE.md, "Pages that cannot be moved").
+ * Protection holds the program still, not a device that writes to the page: is_alone() finds one case of it,
+ * mm_victim_pinned() those of io_uring, nothing shows the others (docs/ARCHITECTURE.md, "Pages that cannot be moved").
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -29,7 +29,7 @@ enum frame_state {
 	FRAME_FREE,     /* on its section's free list; every other field but pfn, nid is meaningless */
 	FRAME_BUSY,     /* somebody fills it or empties it; no policy may choose it */
 	FRAME_RESIDENT, /* mapped, in the policy's hands */
-	FRAME_PINNED,   /* mapped, not to be evicted: a VM_LOCKED vma maps it, or a device holds it (gup.c) */
+	FRAME_PINNED,   /* mapped, not to be evicted: a VM_LOCKED vma maps it, or a device has it (gup.c) */
 	FRAME_STAGED,   /* unmapped, whole in a staging area; its swap ptes find it by its slot */
 	NR_FRAME_STATES,
 };
