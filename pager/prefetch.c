@@ -77,10 +77,10 @@ static void prove(struct space *space)
 			mm_prefetch_used(space->mm, (run[i].vpn + (u64)run[i].stride * k) << PAGE_SHIFT);
 }
 
-/* Bring one run; neighbours together. */
-static void bring(struct space *space, struct prefetch_run *run)
+/* Bring one run; neighbours together.  Returns how many pages came, or are on their way. */
+static u32 bring(struct space *space, struct prefetch_run *run)
 {
-	u32 done = 0, slot;
+	u32 done = 0, came = 0, slot;
 
 	if (run->stride == -1) { /* the same, from its low end */
 		run->vpn -= run->nr - 1;
@@ -92,8 +92,10 @@ static void bring(struct space *space, struct prefetch_run *run)
 
 		if (slot)
 			swap_read_ahead(space, addr + n * PAGE_SIZE, slot);
+		came += n + (slot != 0);
 		done += n ? n : 1; /* one that is here, or cannot come, is passed over */
 	}
+	return came;
 }
 
 void reclaim_prefetch(struct space *space, const struct vm_fault *vmf)
@@ -109,7 +111,7 @@ void reclaim_prefetch(struct space *space, const struct vm_fault *vmf)
 		.mm = space->id,
 	};
 	u64 room = mm_room(space->sup->world);
-	u32 n;
+	u32 n, came = 0;
 
 	if (!p->state || !mm_find_vma(space->mm, vmf->address, &vma))
 		return;
@@ -118,9 +120,13 @@ void reclaim_prefetch(struct space *space, const struct vm_fault *vmf)
 	f.vma_start = vma.start >> PAGE_SHIFT;
 	f.vma_end = vma.end >> PAGE_SHIFT;
 	/* What a window takes must not be what the next fault waits for. */
-	f.max = (u32)u64_min(u64_min(room > r->low / 2 ? room - r->low / 2 : 0, 64), r->budget / 32);
+	f.max = (u32)u64_min(u64_min(room > r->low / 4 ? room - r->low / 4 : 0, 64), r->budget / 32);
 	n = r->prefetch->fault(r->prefetcher, p->state, &f, run);
 	prove(space);
 	for (u32 i = 0; i < n; i++)
-		bring(space, &run[i]);
+		came += bring(space, &run[i]);
+	if (came || r->ahead) {
+		r->ahead += came - r->ahead / 64;
+		reclaim_set_marks(r);
+	}
 }

@@ -13,13 +13,17 @@
 #include "sup.h"
 #include "sys/uapi.h"
 
-static void set_marks(struct sup *sup)
+/*
+ * Room that is kept free is memory that the program does not have, so there is little of it: what it takes while
+ * pages are on their way out.  Windows of a prefetcher take more at once: room for some of those is added.
+ */
+void reclaim_set_marks(struct reclaimer *r)
 {
-	struct reclaimer *r = sup->reclaim;
+	u64 windows = u64_min(r->ahead / 16, u64_min(r->budget / 64, 4096));
 
-	r->low = u64_max(2, u64_min(r->budget / 64, 4096));
+	r->low = u64_max(2, u64_min(r->budget / 256, 128)) + windows;
 	r->high = 2 * r->low;
-	r->staged_target = u64_min(r->budget / 32, STAGING_PAGES / 2);
+	r->staged_target = u64_min(r->budget / 256, 128) + windows;
 }
 
 int reclaim_set_memory(struct sup *sup, u64 bytes, char *err, size_t len)
@@ -31,7 +35,7 @@ int reclaim_set_memory(struct sup *sup, u64 bytes, char *err, size_t len)
 		return -ENOTSUP;
 	}
 	r->budget = bytes >> PAGE_SHIFT;
-	set_marks(sup);
+	reclaim_set_marks(r);
 	mm_set_budget(sup->world, r->budget);
 	r->freed = true; /* there may be more */
 	return 0;
@@ -108,7 +112,7 @@ int reclaim_init(struct sup *sup, char *err, size_t len)
 	if (swap_init(sup, err, len) || prefetch_init(sup, err, len) ||
 	    reclaim_set_policy(sup, sup->opt->policy, err, len))
 		return -EINVAL;
-	set_marks(sup);
+	reclaim_set_marks(r);
 	mm_set_budget(sup->world, r->budget);
 	ring_poll(&sup->ring, sup->stub_fd, TAG_STUBS);
 	ring_poll(&sup->ring, packer_fd(r->packer), TAG_PACKER);

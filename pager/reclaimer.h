@@ -65,6 +65,7 @@ struct reclaimer {
 	bool can_move;         /* UFFDIO_MOVE */
 	u64 budget;            /* pages */
 	u64 low, high;         /* room, in pages: below low it begins, at high it ends */
+	u64 ahead;             /* pages brought ahead of need by a fault, average of the last 64 or so, times 64 */
 	u64 staged_target;     /* pages to keep in staging: the second chance */
 	u64 nr_staged, nr_filling; /* over all stagers */
 	u64 nr_leaving;        /* frames that will soon be free: being read, stored, dropped, zapped */
@@ -104,6 +105,10 @@ struct reclaimer {
 	u64 background, direct, flushed, staged_max;
 	u64 oom_kills, soft_failed, write_errors;
 };
+
+/* ---- reclaim_ctl.c ---- */
+/* The marks, after a change of the budget or of `ahead`. */
+void reclaim_set_marks(struct reclaimer *r);
 
 /* ---- reclaim.c ---- */
 /* A command that touches pages of the program is under way: calls of that space wait. */

@@ -84,6 +84,8 @@ struct stager {
 	u32 nr_used;            /* places that are not FREE */
 	u32 nr_staged;          /* places STAGED */
 	u32 fill_hand;          /* where the next page goes; places are filled round and round */
+	u32 write_hand;         /* behind the place that was written out last: there the oldest are */
+	u32 due_hand;           /* no place before this one is DUE */
 	u32 turn;               /* reclaimer.turn when its oldest pages were last written */
 	u32 jobs;               /* packer jobs that read its pages */
 	u32 nr_due;             /* places DUE */

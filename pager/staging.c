@@ -34,7 +34,7 @@ static void place_free(struct stager *st, u32 place)
 void staging_place_due(struct stager *st, u32 place)
 {
 	st->place[place].state = PLACE_DUE;
-	st->nr_due++;
+	st->due_hand = st->nr_due++ ? (u32)u64_min(st->due_hand, place) : place;
 }
 
 void staging_flush(struct fill_run *run)
@@ -203,12 +203,16 @@ void staging_drop_due(struct stager *st)
 {
 	u32 n;
 
-	for (u32 i = 0; i < STAGING_PAGES && st->nr_due && stager_room(st, 1); i += n ? n : 1) {
+	while (st->nr_due && stager_room(st, 1)) {
+		u32 i = st->due_hand;
+
+		BUG_ON(i >= STAGING_PAGES);
 		for (n = 0; i + n < STAGING_PAGES && st->place[i + n].state == PLACE_DUE; n++)
 			st->place[i + n].state = PLACE_DROPPING;
 		if (n)
 			stager_drop(st, i, n);
 		st->nr_due -= n;
+		st->due_hand += n ? n : 1;
 	}
 }
 
@@ -243,7 +247,7 @@ static u32 write_out(struct stager *st, u64 want)
 	struct sup *sup = st->sup;
 	struct reclaimer *r = sup->reclaim;
 	struct pack_job *job;
-	u32 place, n;
+	u32 n, left = st->nr_staged;
 
 	if (r->swap_full)
 		return 0;
@@ -253,17 +257,18 @@ static u32 write_out(struct stager *st, u64 want)
 	job->owner = st;
 	job->mem = st->mem;
 	job->nr = 0;
-	/* Behind the hand that fills, the oldest come first. */
-	place = st->fill_hand;
-	for (u32 i = 0; i < STAGING_PAGES && job->nr < JOB_PAGES && job->nr < want; i++) {
-		struct place *p = &st->place[(place + i) % STAGING_PAGES];
+	for (; left && job->nr < JOB_PAGES && job->nr < want;
+	     st->write_hand = (st->write_hand + 1) % STAGING_PAGES) {
+		struct place *p = &st->place[st->write_hand];
 
-		if (p->state != PLACE_STAGED || p->unwanted || p->lost)
+		if (p->state != PLACE_STAGED)
+			continue;
+		left--;
+		if (p->unwanted || p->lost)
 			continue;
 		p->state = PLACE_READING;
 		mm_write_begin(sup->world, p->pfn);
-		job_add(sup, job, stager_addr(st, (place + i) % STAGING_PAGES), p->pfn,
-			(place + i) % STAGING_PAGES);
+		job_add(sup, job, stager_addr(st, st->write_hand), p->pfn, st->write_hand);
 	}
 	st->nr_staged -= job->nr;
 	r->nr_staged -= job->nr;

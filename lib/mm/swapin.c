@@ -16,7 +16,7 @@
 #include "mm/plan.h"
 
 /* Room that prefetching leaves to faults, as a part of the budget. */
-#define PREFETCH_ROOM_SHIFT 7
+#define PREFETCH_ROOM_SHIFT 10
 
 static u8 *swap_buf(struct mm_world *world)
 {

@@ -59,7 +59,7 @@ struct swap_store {
 	struct zpool *pool;     /* NULL: none */
 	struct swap_file *file; /* NULL: none */
 	ZSTD_DCtx *zstd;        /* NULL: nothing here is packed with it */
-	u32 oldest, youngest;   /* of the POOL entries; NIL: none */
+	u32 oldest, youngest;   /* of the POOL entries, when there is a file; NIL: none */
 	u64 spilling_bytes;     /* of the SPILLING entries' objects */
 	u64 goal;               /* bytes of objects that are still to be spilled */
 	u32 sweep;              /* pool_sweep() goes on at this slot */
@@ -164,10 +164,12 @@ static struct entry *entry_held(const struct swap_store *store, u32 slot)
 	return e;
 }
 
-/* ---- age ---- */
+/* ---- age: which object is to be spilled first ---- */
 
 static void age_remove(struct swap_store *store, struct entry *e)
 {
+	if (!store->file)
+		return;
 	u32 *from_prev = e->prev == NIL ? &store->oldest : &entry_held(store, e->prev)->next;
 	u32 *from_next = e->next == NIL ? &store->youngest : &entry_held(store, e->next)->prev;
 
@@ -177,6 +179,8 @@ static void age_remove(struct swap_store *store, struct entry *e)
 
 static void age_append(struct swap_store *store, u32 slot, struct entry *e)
 {
+	if (!store->file)
+		return;
 	e->prev = store->youngest;
 	e->next = NIL;
 	*(e->prev == NIL ? &store->oldest : &entry_held(store, e->prev)->next) = slot;

@@ -55,9 +55,9 @@ static void test_prefetch_keeps_room_for_faults(void **state)
 	assert_int_equal(mm_prefetch(mm, BASE, 8, &slot), 3);
 	assert_int_equal(mm_prefetch(mm, BASE + 3 * P, 8, &slot), 0);
 	expect_pages(mm, 3, 3, 3, 5, 8);
-	mm_set_budget(mm->world, 256); /* a 128th is kept */
-	do_mmap(mm, BASE + 512 * P, 260, RW);
-	for (u64 i = 0; i < 251; i++)
+	mm_set_budget(mm->world, 2048); /* a 1024th is kept */
+	do_mmap(mm, BASE + 512 * P, 2100, RW);
+	for (u64 i = 0; i < 2043; i++)
 		assert_int_equal(touch_write(mm, BASE + (512 + i) * P), FAULT_RESOLVED);
 	assert_int_equal(mm_room(mm->world), 2);
 	assert_int_equal(mm_prefetch(mm, BASE + 3 * P, 8, &slot), 0);
