@@ -18,6 +18,10 @@
 /* After so many held gaps, holding must not have cost more than a fifth; else it is left for a while. */
 #define JUDGE_EVENTS  256
 #define GIVE_UP_NS    1000000000
+/* A contest: see placement.h.  Fewer events in a second, and we are not what the tasks wait for. */
+#define CONTEST_NS    15000000
+#define SETTLED_NS    500000000
+#define CONTEST_RATE  20000
 
 static bool is_held(const struct task *t)
 {
@@ -106,12 +110,17 @@ static bool is_crowded(struct sup *sup, u64 now)
 	return n > 2;
 }
 
+static bool is_together(const struct placement *p)
+{
+	return p->contest == CONTEST_HELD || p->contest == CONTEST_TOGETHER;
+}
+
 static void hold(struct sup *sup, struct task *t, u64 now)
 {
 	struct placement *p = &sup->placement;
 	int cpu = p->cpu;
 
-	if (is_crowded(sup, now) ||
+	if ((!is_together(p) && is_crowded(sup, now)) ||
 	    sched_getaffinity(t->tid, sizeof(t->placed.own), &t->placed.own))
 		return; /* or gone */
 	if (cpu < 0) {
@@ -155,6 +164,46 @@ static bool does_not_pay(struct placement *p)
 	return p->free_ns && (u64)p->held_ns * 10 > (u64)p->free_ns * 12;
 }
 
+static void contest_set(struct placement *p, enum contest contest, u64 now)
+{
+	p->contest = contest;
+	p->contest_ns = now;
+	p->nr_events = 0;
+}
+
+/* An event while several tasks are at work. */
+static void contest_event(struct sup *sup, u64 now)
+{
+	struct placement *p = &sup->placement;
+	u64 ns = now - p->contest_ns;
+	u32 rate;
+
+	p->nr_events++;
+	if (p->contest != CONTEST_NONE && ns < CONTEST_NS)
+		return;
+	rate = ns ? (u32)(p->nr_events * 1000000000ULL / ns) : 0;
+	switch (p->contest) {
+	case CONTEST_NONE:
+		placement_release_all(sup);
+		contest_set(p, CONTEST_FREE, now);
+		break;
+	case CONTEST_FREE:
+		p->free_rate = rate;
+		contest_set(p, rate < CONTEST_RATE ? CONTEST_SETTLED : CONTEST_HELD, now);
+		break;
+	case CONTEST_HELD:
+		contest_set(p, rate > p->free_rate ? CONTEST_TOGETHER : CONTEST_SETTLED, now);
+		if (!is_together(p))
+			placement_release_all(sup);
+		break;
+	case CONTEST_SETTLED:
+	case CONTEST_TOGETHER:
+		if (ns > SETTLED_NS)
+			p->contest = CONTEST_NONE;
+		break;
+	}
+}
+
 void placement_event(struct sup *sup, struct task *t, u64 now)
 {
 	struct placement *p = &sup->placement;
@@ -165,11 +214,18 @@ void placement_event(struct sup *sup, struct task *t, u64 now)
 		return;
 	note_turn(p, t);
 	pl->last_ns = now;
+	if (sup->reclaim && (p->turns > TURNS_MANY || p->contest != CONTEST_NONE))
+		contest_event(sup, now);
 	if (gap > BURST_GAP_NS) {
 		pl->streak = 1;
 		return;
 	}
 	pl->streak++;
+	if (is_together(p)) {
+		if (!is_held(t) && !p->frozen)
+			hold(sup, t, now);
+		return;
+	}
 	measure(p, is_held(t), (u32)gap);
 	if (is_held(t)) {
 		if (p->turns > TURNS_MANY || now - p->since_ns > HOLD_MAX_NS)
@@ -190,7 +246,7 @@ bool placement_tick(struct sup *sup, u64 now)
 	struct placement *p = &sup->placement;
 	struct task *t, *tmp;
 
-	if (!list_empty(&p->held) && is_crowded(sup, now))
+	if (!list_empty(&p->held) && !is_together(p) && is_crowded(sup, now))
 		placement_release_all(sup);
 	list_for_each_entry_safe(t, tmp, &p->held, placed.held_link)
 		if (now - t->placed.last_ns > HOLD_QUIET_NS)

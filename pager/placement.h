@@ -14,6 +14,9 @@
  *  - Where holding costs more than it saves (cheap wake-ups, a busy neighbour) it is given up for a while.
  *  - Nobody is held while several tasks are at work (threads that fault in turns, make -j): they would
  *    lose their parallelism, and no CPU is idle then.  A parent and the child it waits for may be held.
+ *  - Unless they are short of memory and fault so often that we are what they all wait for.  Then a contest
+ *    decides: for CONTEST_NS as they are, for CONTEST_NS all together on our CPU; what made more events stays for
+ *    SETTLED_NS.
  *
  * Invisible: sched_getaffinity and sched_setaffinity release the thread first (sc_sched.c); a new task
  * inherits the program's mask with the hold.
@@ -40,6 +43,14 @@ struct placed {
 	cpu_set_t making_own;       /* and this was its own mask */
 };
 
+enum contest {
+	CONTEST_NONE,
+	CONTEST_FREE,    /* counting how it goes with nobody held */
+	CONTEST_HELD,    /* and with all */
+	CONTEST_SETTLED, /* better free */
+	CONTEST_TOGETHER, /* better held */
+};
+
 struct placement {
 	bool enabled;
 	u32 frozen;            /* calls in the kernel that look at or set masks: nobody is held anew */
@@ -53,6 +64,10 @@ struct placement {
 	u32 nr_held_gaps;      /* since the last comparison of the two */
 	pid_t last_tid;        /* who came to us last */
 	u32 turns;             /* how often somebody else came next: smoothed, TURNS_ONE = always */
+	enum contest contest;  /* of several tasks at work */
+	u64 contest_ns;        /* since when it stands so */
+	u32 nr_events;         /* since then */
+	u32 free_rate;         /* events in a second of CONTEST_FREE */
 };
 
 void placement_init(struct placement *p, bool enabled);
