@@ -20,8 +20,9 @@
 void reclaim_set_marks(struct reclaimer *r)
 {
 	u64 windows = u64_min(r->ahead / 16, u64_min(r->budget / 64, 4096));
+	u64 batch = u64_max(2, u64_min(r->budget / 32, 8)); /* fewer are not worth the stub's way */
 
-	r->low = u64_max(2, u64_min(r->budget / 256, 128)) + windows;
+	r->low = u64_max(batch, u64_min(r->budget / 256, 128)) + windows;
 	r->high = 2 * r->low;
 	r->staged_target = u64_min(r->budget / 256, 128) + windows;
 }
