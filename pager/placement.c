@@ -18,7 +18,7 @@
 /* After so many held gaps, holding must not have cost more than a fifth; else it is left for a while. */
 #define JUDGE_EVENTS  256
 #define GIVE_UP_NS    1000000000
-/* A contest: see placement.h.  Fewer events in a second, and we are not what the tasks wait for. */
+/* A contest: see placement.h.  With fewer events in a second we are not what the tasks wait for. */
 #define CONTEST_NS    15000000
 #define SETTLED_NS    500000000
 #define CONTEST_RATE  20000
@@ -171,35 +171,32 @@ static void contest_set(struct placement *p, enum contest contest, u64 now)
 	p->nr_events = 0;
 }
 
-/* An event while several tasks are at work. */
 static void contest_event(struct sup *sup, u64 now)
 {
 	struct placement *p = &sup->placement;
+	bool trial = p->contest == CONTEST_FREE || p->contest == CONTEST_HELD;
 	u64 ns = now - p->contest_ns;
 	u32 rate;
 
 	p->nr_events++;
-	if (p->contest != CONTEST_NONE && ns < CONTEST_NS)
+	if (ns < (trial ? CONTEST_NS : SETTLED_NS))
 		return;
-	rate = ns ? (u32)(p->nr_events * 1000000000ULL / ns) : 0;
+	rate = (u32)(p->nr_events * 1000000000ULL / ns);
 	switch (p->contest) {
 	case CONTEST_NONE:
+	case CONTEST_APART:
+	case CONTEST_TOGETHER:
 		placement_release_all(sup);
 		contest_set(p, CONTEST_FREE, now);
 		break;
 	case CONTEST_FREE:
 		p->free_rate = rate;
-		contest_set(p, rate < CONTEST_RATE ? CONTEST_SETTLED : CONTEST_HELD, now);
+		contest_set(p, rate < CONTEST_RATE ? CONTEST_NONE : CONTEST_HELD, now);
 		break;
 	case CONTEST_HELD:
-		contest_set(p, rate > p->free_rate ? CONTEST_TOGETHER : CONTEST_SETTLED, now);
+		contest_set(p, rate > p->free_rate ? CONTEST_TOGETHER : CONTEST_APART, now);
 		if (!is_together(p))
 			placement_release_all(sup);
-		break;
-	case CONTEST_SETTLED:
-	case CONTEST_TOGETHER:
-		if (ns > SETTLED_NS)
-			p->contest = CONTEST_NONE;
 		break;
 	}
 }
@@ -214,15 +211,15 @@ void placement_event(struct sup *sup, struct task *t, u64 now)
 		return;
 	note_turn(p, t);
 	pl->last_ns = now;
-	if (sup->reclaim && (p->turns > TURNS_MANY || p->contest != CONTEST_NONE))
+	if (sup->reclaim)
 		contest_event(sup, now);
 	if (gap > BURST_GAP_NS) {
 		pl->streak = 1;
 		return;
 	}
 	pl->streak++;
-	if (is_together(p)) {
-		if (!is_held(t) && !p->frozen)
+	if (p->contest != CONTEST_NONE) {
+		if (is_together(p) && !is_held(t) && !p->frozen)
 			hold(sup, t, now);
 		return;
 	}

@@ -14,9 +14,8 @@
  *  - Where holding costs more than it saves (cheap wake-ups, a busy neighbour) it is given up for a while.
  *  - Nobody is held while several tasks are at work (threads that fault in turns, make -j): they would
  *    lose their parallelism, and no CPU is idle then.  A parent and the child it waits for may be held.
- *  - Unless they are short of memory and fault so often that we are what they all wait for.  Then a contest
- *    decides: for CONTEST_NS as they are, for CONTEST_NS all together on our CPU; what made more events stays for
- *    SETTLED_NS.
+ *  - But with a budget, when there are so many events that we are what everybody waits for, one or many, a contest
+ *    decides: for CONTEST_NS all are free, for CONTEST_NS all are held; what made more events stays for SETTLED_NS.
  *
  * Invisible: sched_getaffinity and sched_setaffinity release the thread first (sc_sched.c); a new task
  * inherits the program's mask with the hold.
@@ -44,10 +43,10 @@ struct placed {
 };
 
 enum contest {
-	CONTEST_NONE,
-	CONTEST_FREE,    /* counting how it goes with nobody held */
-	CONTEST_HELD,    /* and with all */
-	CONTEST_SETTLED, /* better free */
+	CONTEST_NONE,     /* the other rules hold */
+	CONTEST_FREE,     /* counting how it goes with nobody held */
+	CONTEST_HELD,     /* and with all */
+	CONTEST_APART,    /* better free */
 	CONTEST_TOGETHER, /* better held */
 };
 
@@ -64,7 +63,7 @@ struct placement {
 	u32 nr_held_gaps;      /* since the last comparison of the two */
 	pid_t last_tid;        /* who came to us last */
 	u32 turns;             /* how often somebody else came next: smoothed, TURNS_ONE = always */
-	enum contest contest;  /* of several tasks at work */
+	enum contest contest;
 	u64 contest_ns;        /* since when it stands so */
 	u32 nr_events;         /* since then */
 	u32 free_rate;         /* events in a second of CONTEST_FREE */
