@@ -2,15 +2,16 @@
 /*
  * s3fifo.c - three FIFO queues: small and main hold pages, ghost the keys of pages that are gone.
  *
- *	 insert --> [ small, 10 % ] --used--> [ main ] <-- insert with a key that is in ghost
- *	                  |                     | ^ |
- *	                not used             used'-'  not used
- *	                  v                           v
- *	               { ghost } <------- learn ------'
+ *	 insert --> [ small, 5 % ] --used--> [ main ] <-- insert of a page that is wanted:
+ *	                  |                    | ^ |       its key is in ghost, and not from far
+ *	                not used            used'-'  not used
+ *	                  v                          v
+ *	               { ghost } <------ learn ------'
  *
- * Parameters: small=R (10%) of the capacity; ghost=R (90%) of the capacity, in keys; promote=N (2):
+ * Parameters: small=R (5%) of the capacity; ghost=R (90%) of the capacity, in keys; promote=N (2):
  * so many uses in small move a page to main; max=N (3): the most uses that a page's counter holds;
- * learn=N (4), loop=N (16): see below; with both 0 it is the algorithm of the paper.
+ * learn=N (4), near=R (30%) of the capacity, loop=N (16): see below.
+ * With small=10%, learn=0 it is the algorithm of the paper: without learn, near and loop are off.
  *
  * Where hits cannot be seen, the counters stay 0 and main would be a plain FIFO: it would put out
  * its favourites once in every round, only to get them back a fault later.  What can be seen is
@@ -19,6 +20,13 @@
  * it had been used 2^level - 1 times: so many rounds it stays unasked.  For that, ghost takes the
  * pages of main too, and keeps a key for as many evictions as it is large, however many have come
  * back meanwhile: "soon" is a distance.  A page that returns later begins at level 0 again.
+ *
+ * Not all that comes back soon is wanted.  What returns within `near` evictions is.  What returns
+ * from far, the rest of ghost, would have been kept only by a main that holds nothing else, so it
+ * would put out better pages in vain: it passes through small once more, at level 0.  But if of the
+ * last 256 pages that came in nearly all came from far, then the program has turned to a set that
+ * would fit, if only it were let in: as long as that lasts, they are wanted too.
+ *
  * Rescued from probation: main's newest end, with the level raised.  Refused: the other queue's
  * newest end, for a queue full of pages that cannot leave must not hide the other one.
  *
@@ -27,7 +35,8 @@
  * long.  While that is seen, main keeps LOOP_MAIN of the capacity, and small passes the rest of the
  * loop through; one page in LOOP_MIX goes to main and one leaves it, lest main be of another time.
  * Source: Yang, Zhang, Qiu, Yue, Rashmi, "FIFO queues are all you need for cache eviction", SOSP
- * 2023, algorithm 1.  The levels are ours, measured with tests/policies/table.c.
+ * 2023, algorithm 1.  Ours are learn, near, loop and the 5 %, measured with tests/policies/table.c
+ * and traces of programs (docs/ARCHITECTURE.md, "Why s3fifo and stride").
  */
 #include <errno.h>
 
@@ -38,9 +47,12 @@
 
 enum { SMALL, MAIN };
 
+/* From where a page comes back, by the evictions since it left.  BEYOND: from behind ghost, or new. */
+enum distance { NEAR, FAR, BEYOND };
+
 struct s3fifo {
 	struct policy policy;
-	u64 small_ratio, ghost_ratio; /* millionths of the capacity */
+	u64 small_ratio, ghost_ratio, near_ratio; /* millionths of the capacity */
 	u64 promote, ref_max, learn;
 	u64 loop; /* pages within which an order counts as kept; 0: loops are not looked for */
 	struct queue small, main;
@@ -50,6 +62,7 @@ struct s3fifo {
 	u32 last_left;            /* when the page that came back last had left */
 	u32 order;                /* how many of ORDER_ONE came back in the order in which they left, of late */
 	u32 mix;                  /* counts pages while a loop is seen */
+	u32 far;                  /* how many of FAR_ONE came in from far, of late */
 };
 
 #define ORDER_ONE   1024u
@@ -57,6 +70,9 @@ struct s3fifo {
 #define LOOP_MIX    16
 #define LOOP_GHOSTS 4  /* capacities: loops of up to so many more pages than there is room for are seen */
 #define LOOP_MAIN(capacity) ((capacity) / 5 * 4) /* what main keeps of a loop */
+#define FAR_ONE     65536u
+#define FAR_SHIFT   8  /* the average is over the last 256 or so */
+#define FAR_NEARLY_ALL (FAR_ONE / 10 * 9)
 
 /* When a page left, and its level. */
 static u32 ghost_data(u32 evictions, u16 level)
@@ -70,9 +86,10 @@ static struct queue *queue_of(struct s3fifo *p, const struct reclaim_node *node)
 	return node->where == MAIN ? &p->main : &p->small;
 }
 
-static u64 ghost_max(const struct s3fifo *p, u64 capacity)
+/* A share of the capacity in pages, at least one. */
+static u64 share_of(const struct s3fifo *p, u64 ratio)
 {
-	return u64_max(policy_ratio_of(p->ghost_ratio, capacity), 1);
+	return u64_max(policy_ratio_of(ratio, p->policy.capacity), 1);
 }
 
 /* Evictions since the ghost's page left. */
@@ -84,8 +101,7 @@ static u32 ghost_age(const struct s3fifo *p, const struct ghost *g)
 /* How many are kept: to see a loop takes a longer memory than to see what is wanted. */
 static u64 ghosts_kept(const struct s3fifo *p)
 {
-	return p->loop ? u64_max(LOOP_GHOSTS * p->policy.capacity, ghost_max(p, p->policy.capacity)) :
-			 ghost_max(p, p->policy.capacity);
+	return u64_max(p->loop ? LOOP_GHOSTS * p->policy.capacity : 0, share_of(p, p->ghost_ratio));
 }
 
 static int s3fifo_params(struct s3fifo *p, const struct policy_param *params, u32 nr_params,
@@ -97,12 +113,14 @@ static int s3fifo_params(struct s3fifo *p, const struct policy_param *params, u3
 		{ "promote", POLICY_NUMBER, &p->promote, 1, 255 },
 		{ "max", POLICY_NUMBER, &p->ref_max, 1, 255 },
 		{ "learn", POLICY_NUMBER, &p->learn, 0, LEVEL_MAX },
+		{ "near", POLICY_RATIO, &p->near_ratio, 0, 10 * POLICY_RATIO_ONE },
 		{ "loop", POLICY_NUMBER, &p->loop, 0, 4096 },
 	};
 	int ret;
 
-	p->small_ratio = POLICY_RATIO_ONE / 10;
+	p->small_ratio = POLICY_RATIO_ONE / 20;
 	p->ghost_ratio = POLICY_RATIO_ONE / 10 * 9;
+	p->near_ratio = POLICY_RATIO_ONE / 10 * 3;
 	p->promote = 2;
 	p->ref_max = 3;
 	p->learn = 4;
@@ -112,6 +130,8 @@ static int s3fifo_params(struct s3fifo *p, const struct policy_param *params, u3
 		snprintf(err, len, "promote=%lu: more than max=%lu", p->promote, p->ref_max);
 		ret = -EINVAL;
 	}
+	if (!p->learn)
+		p->loop = 0; /* the paper's ghost forgets by number, which tells no distances */
 	return ret;
 }
 
@@ -182,17 +202,40 @@ static bool is_loop(const struct s3fifo *p)
 	return p->loop && p->order > ORDER_ONE / 8 * 7;
 }
 
-/* A page that left at `left` is back; `wanted`: so soon that it could have been kept. */
-static void see_order(struct s3fifo *p, u32 left, bool wanted)
+/* A page that left at `left` is back. */
+static void see_order(struct s3fifo *p, u32 left, enum distance from)
 {
-	bool in_order = !wanted && left - p->last_left + p->loop / 2 < p->loop;
+	u32 distance = left - p->last_left + (u32)p->loop / 2; /* of 32 bits, for it may be below 0 */
+	bool in_order = from == BEYOND && distance < p->loop;
 
 	p->last_left = left;
 	p->order -= p->order >> ORDER_SHIFT;
 	p->order += in_order ? ORDER_ONE >> ORDER_SHIFT : 0;
 }
 
-/* A page that came in; `wanted` says whether its key was in ghost. */
+/* From where g's page comes back.  The paper knows no far: what is in ghost is wanted. */
+static enum distance distance_of(const struct s3fifo *p, const struct ghost *g)
+{
+	u32 age = ghost_age(p, g);
+
+	if (!p->learn || age < u64_min(share_of(p, p->near_ratio), share_of(p, p->ghost_ratio)))
+		return NEAR;
+	return age < share_of(p, p->ghost_ratio) ? FAR : BEYOND;
+}
+
+static void see_distance(struct s3fifo *p, enum distance from)
+{
+	p->far -= p->far >> FAR_SHIFT;
+	p->far += from == FAR ? FAR_ONE >> FAR_SHIFT : 0;
+}
+
+/* Is a page that comes from there worth a place in main? */
+static bool is_wanted(const struct s3fifo *p, enum distance from)
+{
+	return from == NEAR || (from == FAR && p->far > FAR_NEARLY_ALL);
+}
+
+/* A page that came in; `wanted`: see is_wanted(). */
 static void add_new(struct s3fifo *p, struct reclaim_node *node, bool wanted)
 {
 	if (is_loop(p))
@@ -222,12 +265,14 @@ static void s3fifo_insert(void *policy, struct reclaim_node *node, u64 key, unsi
 {
 	struct s3fifo *p = policy;
 	struct ghost *g = ghost_find(&p->table, key);
-	bool wanted = false;
+	enum distance from = g ? distance_of(p, g) : BEYOND;
+	bool wanted;
 
+	see_distance(p, from);
+	wanted = is_wanted(p, from);
 	if (g) {
-		wanted = !p->learn || ghost_age(p, g) < ghost_max(p, p->policy.capacity);
 		node->u16 = wanted ? g->data & LEVEL_MAX : 0;
-		see_order(p, g->data >> 3, wanted);
+		see_order(p, g->data >> 3, from);
 		ghost_del(&p->table, &p->ghosts, g);
 	}
 	if (flags & RECLAIM_PREFETCH) {
@@ -279,7 +324,7 @@ static struct reclaim_node *s3fifo_victim(void *policy)
 
 	if (!node && is_loop(p))
 		node = p->main.nr > LOOP_MAIN(p->policy.capacity) ? victim_of_main(p) : victim_of_small(p);
-	if (!node && p->small.nr >= u64_max(policy_ratio_of(p->small_ratio, p->policy.capacity), 1))
+	if (!node && p->small.nr >= share_of(p, p->small_ratio))
 		node = victim_of_small(p);
 	if (!node)
 		node = victim_of_main(p);
@@ -326,7 +371,8 @@ static void s3fifo_forget(void *policy, struct reclaim_node *node)
 
 const struct reclaim_ops s3fifo_ops = {
 	.name = "s3fifo",
-	.help = "small=R (10%), ghost=R (90%), promote=N (2), max=N (3), learn=N (4), loop=N (16)",
+	.help = "small=R (5%), ghost=R (90%), promote=N (2), max=N (3), learn=N (4), near=R (30%), "
+		"loop=N (16)",
 	.init = s3fifo_init,
 	.fini = s3fifo_fini,
 	.resize = s3fifo_resize,

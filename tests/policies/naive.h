@@ -29,6 +29,10 @@ struct naive {
 	u32 frame[NAIVE_KEYS], hand; /* clock */
 	s64 p;                       /* arc */
 	u32 age;                     /* lru2 */
+	/* s3fifo with what is ours: of a key the eviction by which it left (0: it never did); its level */
+	u32 left[NAIVE_KEYS], level[NAIVE_KEYS];
+	u32 evictions, last_left, mix;
+	u32 far, order;              /* shares of 65536 and of 1024 */
 };
 
 struct naive_policy {

@@ -41,49 +41,66 @@ static bool twoq_access(struct naive *n, u32 key)
 	return false;
 }
 
-/* Algorithm 1 of the SOSP paper: a is S, b is M, ghosts_a is G.  True: a page has left. */
-static bool s3fifo_evict_s(struct naive *n)
+/* Algorithm 1 of the SOSP paper: a is S, b is M, ghosts_a is G.  Return: who leaves, or NOBODY. */
+#define NOBODY NAIVE_KEYS
+
+static u32 s3fifo_evict_s(struct naive *n)
 {
 	while (n->a.nr) {
 		u32 t = seq_pop_oldest(&n->a);
 
-		if (n->use[t] <= 1) {
-			seq_push(&n->ghosts_a, t);
-			seq_limit(&n->ghosts_a, at_least_1(n->capacity * 9 / 10));
-			return true;
-		}
+		if (n->use[t] <= 1)
+			return t;
 		n->use[t] = 0;
 		seq_push(&n->b, t);
 	}
-	return false;
+	return NOBODY;
 }
 
-static bool s3fifo_evict_m(struct naive *n)
+static u32 s3fifo_evict_m(struct naive *n)
 {
 	while (n->b.nr) {
 		u32 t = seq_pop_oldest(&n->b);
 
 		if (!n->use[t])
-			return true;
+			return t;
 		n->use[t]--;
 		seq_push(&n->b, t);
 	}
-	return false;
+	return NOBODY;
+}
+
+/* *by_s: it leaves by S, not by M. */
+static u32 s3fifo_evict(struct naive *n, u32 small, bool *by_s)
+{
+	u32 t = NOBODY;
+
+	while (t == NOBODY) {
+		*by_s = n->a.nr >= small || !n->b.nr;
+		t = *by_s ? s3fifo_evict_s(n) : s3fifo_evict_m(n);
+	}
+	return t;
+}
+
+static bool s3fifo_hit(struct naive *n, u32 key)
+{
+	bool hit = seq_has(&n->a, key) || seq_has(&n->b, key);
+
+	n->use[key] += hit && n->use[key] < 3;
+	return hit;
 }
 
 static bool s3fifo_access(struct naive *n, u32 key)
 {
-	bool evicted = n->a.nr + n->b.nr < n->capacity;
-
-	if (seq_has(&n->a, key) || seq_has(&n->b, key)) {
-		n->use[key] += n->use[key] < 3;
+	if (s3fifo_hit(n, key))
 		return true;
-	}
-	while (!evicted) {
-		if (n->a.nr >= at_least_1(n->capacity / 10))
-			evicted = s3fifo_evict_s(n);
-		else
-			evicted = s3fifo_evict_m(n) || s3fifo_evict_s(n);
+	if (n->a.nr + n->b.nr == n->capacity) {
+		bool by_s;
+		u32 t = s3fifo_evict(n, at_least_1(n->capacity / 10), &by_s);
+
+		if (by_s)
+			seq_push(&n->ghosts_a, t);
+		seq_limit(&n->ghosts_a, at_least_1(n->capacity * 9 / 10));
 	}
 	n->use[key] = 0;
 	if (seq_has(&n->ghosts_a, key)) {
@@ -93,6 +110,80 @@ static bool s3fifo_access(struct naive *n, u32 key)
 		seq_push(&n->a, key);
 	}
 	return false;
+}
+
+/*
+ * What lib/policy/s3fifo.c adds, as its first comment tells it.  Nobody is forgotten here: all goes
+ * by the number of the eviction by which a page left.  The shares have the same arithmetic, for they
+ * are to cross their bounds at the same access.
+ */
+static bool s3fifo_is_loop(const struct naive *n, bool loops)
+{
+	return loops && n->order > 1024 * 7 / 8;
+}
+
+static void s3fifo_ours_evict(struct naive *n, bool loops)
+{
+	u32 t = NOBODY;
+	bool by_s;
+
+	if (s3fifo_is_loop(n, loops))
+		t = n->b.nr > n->capacity / 5 * 4 ? s3fifo_evict_m(n) : s3fifo_evict_s(n);
+	if (t == NOBODY)
+		t = s3fifo_evict(n, at_least_1(n->capacity / 20), &by_s);
+	n->left[t] = ++n->evictions;
+}
+
+/* Does `key`, which comes in, begin in M at a level?  What can be learnt from its coming is. */
+static bool s3fifo_learn(struct naive *n, u32 key, bool loops)
+{
+	u32 age = n->evictions - n->left[key], ghost = at_least_1(n->capacity * 9 / 10);
+	bool known = n->left[key] && age < (loops ? 4 * n->capacity : ghost);
+	bool soon = known && age < ghost, near = soon && age < at_least_1(n->capacity * 3 / 10);
+	bool wanted;
+
+	n->far = n->far - n->far / 256 + (soon && !near ? 256 : 0);
+	wanted = near || (soon && n->far > 65536 / 10 * 9);
+	if (!wanted)
+		n->level[key] = 0;
+	if (known) {
+		u32 distance = n->left[key] - n->last_left + 8;
+
+		n->order = n->order - n->order / 64 + (!soon && distance < 16 ? 16 : 0);
+		n->last_left = n->left[key];
+	}
+	return wanted && !s3fifo_is_loop(n, loops);
+}
+
+static bool s3fifo_ours(struct naive *n, u32 key, bool loops)
+{
+	if (s3fifo_hit(n, key))
+		return true;
+	if (n->a.nr + n->b.nr == n->capacity)
+		s3fifo_ours_evict(n, loops);
+	n->use[key] = 0;
+	if (s3fifo_learn(n, key, loops)) {
+		static const u32 rounds[] = { 0, 1, 3, 7, 15 };
+
+		n->level[key] += n->level[key] < 4;
+		n->use[key] = rounds[n->level[key]];
+		seq_push(&n->b, key);
+	} else if (s3fifo_is_loop(n, loops) && (n->b.nr < n->capacity / 5 * 4 || n->mix++ % 16 == 0)) {
+		seq_push(&n->b, key);
+	} else {
+		seq_push(&n->a, key);
+	}
+	return false;
+}
+
+static bool s3fifo_ours_access(struct naive *n, u32 key)
+{
+	return s3fifo_ours(n, key, true);
+}
+
+static bool s3fifo_without_loops_access(struct naive *n, u32 key)
+{
+	return s3fifo_ours(n, key, false);
 }
 
 /* Figure 4 of the FAST paper: a is T1, b is T2. */
@@ -309,6 +400,8 @@ const struct naive_policy naive_ghost_policies[] = {
 	{ "arc", arc_access_late },
 	{ "arc", arc_access_early, .approximate = true },
 	{ "lirs:hir=1%", lirs_access },
-	{ "s3fifo:learn=0,loop=0", s3fifo_access },
+	{ "s3fifo:small=10%,learn=0", s3fifo_access },
+	{ "s3fifo:loop=0", s3fifo_without_loops_access },
+	{ "s3fifo", s3fifo_ours_access },
 	{ NULL },
 };

@@ -188,7 +188,7 @@ static void test_lirs_by_hand(void **state)
  */
 static void test_s3fifo_by_hand(void **state)
 {
-	run("s3fifo:small=40%,ghost=60%,learn=0,loop=0", 5, "abcdeaabfgbhaeifjb", "+++++...bcde.fghbi");
+	run("s3fifo:small=40%,ghost=60%,learn=0", 5, "abcdeaabfgbhaeifjb", "+++++...bcde.fghbi");
 }
 
 /*
@@ -202,7 +202,51 @@ static void test_s3fifo_by_hand(void **state)
  */
 static void test_s3fifo_learns_from_returns_by_hand(void **state)
 {
-	run("s3fifo:small=25%,ghost=100%", 4, "abcdeabcdeafgchbfg", "++++abcdeabcfgdhbf");
+	run("s3fifo:small=25%,ghost=100%,near=100%", 4, "abcdeabcdeafgchbfg", "++++abcdeabcfgdhbf");
+}
+
+/*
+ * As above; near is two evictions, far the two before these.
+ *	abcde: a leaves: edcb|   a: b leaves; near: edc|a1   b: c leaves; near: ed|b1a1   f: d leaves: fe|b1a1
+ *	c: e leaves; c is from far, so small: cf|b1a1   d: f leaves; far: dc|b1a1   e: c leaves; far: ed|b1a1
+ *	c: d leaves; near: e|c1b1a1   g: e leaves   f: g leaves; it left four ago, too many: f|c1b1a1
+ *	g: f leaves; near: |g1c1b1a1
+ *	h: all of main are spared once, a leaves: h|g0c0b0   i: h leaves   a: i leaves; far, so it loses its level
+ *	j: a leaves   a: j leaves; near, level 1 again: |a1g0c0b0   k: b leaves: k|a1g0c0   l: k leaves
+ *	k: l leaves; near: |k1a1g0c0   m: c leaves   l: m leaves; far   m: l leaves; near: |m1k1a1g0
+ *	n: g leaves   o: n leaves   n: o leaves; near: |n1m1k1a1   p: all are spared once, a leaves: had it
+ *	kept its level, it would be a3 here, and k would leave
+ */
+static void test_s3fifo_page_from_far_is_not_wanted_by_hand(void **state)
+{
+	run("s3fifo:small=25%,ghost=100%,near=50%", 4, "abcdeabfcdecgfghiajaklkmlmnonp",
+	    "++++abcdefcdegfahiajbklcmlgnoa");
+}
+
+/*
+ * Room for 1000, small 50.  A lap and 950 more over 1001 pages: each comes back as soon as it has left, so 950
+ * fill main, wanted once.  Then laps over 850 others, of which each has left 800 evictions ago when it is needed.
+ *
+ * near=90% lets them in at once: lap 2 puts the oldest of small out and then pages of main only, so it finds the
+ * other 49 of small; lap 3 finds all.  ghost=30% knows none of them, ever: every access misses.
+ *
+ * By default the share of those from far is 1 - (255/256)^n after n of lap 2, which passes 9/10 at n = 589, or a
+ * little earlier, for the average is rounded up.  n - 1 of lap 2 have come into small by then.  The last 49 of
+ * these stay there, so lap 3 misses n - 50.  Lap 4 and all later find everything.
+ */
+static void test_s3fifo_lets_in_what_would_fit(void **state)
+{
+	enum { BEFORE = 1001 + 950, LAP = 850, LAPS = 8 };
+	static u32 keys[BEFORE + LAPS * LAP];
+	u64 nr;
+
+	for (u32 i = 0; i < ARRAY_SIZE(keys); i++)
+		keys[i] = i < BEFORE ? i % 1001 : 2000 + (i - BEFORE) % LAP;
+	assert_int_equal(trace_misses("s3fifo:near=90%", 1000, keys, ARRAY_SIZE(keys)), BEFORE + 2 * LAP - 49);
+	assert_int_equal(trace_misses("s3fifo:ghost=30%,loop=0", 1000, keys, ARRAY_SIZE(keys)),
+			 ARRAY_SIZE(keys));
+	nr = trace_misses("s3fifo", 1000, keys, ARRAY_SIZE(keys));
+	assert_in_range(nr, BEFORE + 2 * LAP + 580 - 50, BEFORE + 2 * LAP + 589 - 50);
 }
 
 /*
@@ -381,6 +425,8 @@ int main(void)
 		cmocka_unit_test(test_lirs_by_hand),
 		cmocka_unit_test(test_s3fifo_by_hand),
 		cmocka_unit_test(test_s3fifo_learns_from_returns_by_hand),
+		cmocka_unit_test(test_s3fifo_page_from_far_is_not_wanted_by_hand),
+		cmocka_unit_test(test_s3fifo_lets_in_what_would_fit),
 		cmocka_unit_test(test_s3fifo_keeps_a_part_of_a_loop),
 		cmocka_unit_test(test_rescued_page_by_hand),
 		cmocka_unit_test(test_lru2_by_hand),
