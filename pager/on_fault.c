@@ -64,7 +64,10 @@ static enum when when_to_answer(const struct space *space, const struct parked_f
 		return NOW;
 	}
 	/* The kernel may have dropped the page already; the model will only with commit. */
-	return range_contains(mm_plan_zaps(caller->call.plan), f->address) ? LATER : NOW;
+	if (range_contains(mm_plan_zaps(caller->call.plan), f->address))
+		return LATER;
+	/* Below a stack it grows, unless the call has just put something there. */
+	return mm_find_vma(space->mm, f->address, &v) && f->address >= v.start ? NOW : LATER;
 }
 
 /* Give it a zeroed page; the call's end takes it into the model (space_arm with adopt). */

@@ -65,6 +65,15 @@ void reclaim_mm_gone(struct space *space)
 	space->prefetch = NULL;
 }
 
+void prefetch_told(struct space *space, u64 addr, bool used)
+{
+	struct reclaimer *r = space ? space->sup->reclaim : NULL;
+
+	if (!r || !space->prefetch || !space->prefetch->state)
+		return;
+	(used ? r->prefetch->hit : r->prefetch->waste)(r->prefetcher, space->prefetch->state, addr >> PAGE_SHIFT);
+}
+
 /* What the prefetcher now knows to have been used. */
 static void prove(struct space *space)
 {

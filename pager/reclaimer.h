@@ -186,6 +186,8 @@ void oom_check(struct sup *sup);
 void oom_forget(struct sup *sup, const struct space *space);
 
 /* ---- prefetch.c ---- */
+/* A page brought ahead was used, or leaves and is not known to have been. */
+void prefetch_told(struct space *space, u64 addr, bool used);
 int must_check prefetch_init(struct sup *sup, char *err, size_t len);
 void prefetch_fini(struct sup *sup);
 

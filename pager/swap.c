@@ -137,11 +137,17 @@ static bool backing_is_tight(void *arg)
 	       (sup->reclaim->file_bytes && st.file_pages << PAGE_SHIFT > sup->reclaim->file_bytes / 2);
 }
 
+static void backing_prefetched(void *arg, struct mm_struct *mm, u64 addr, bool used)
+{
+	prefetch_told(mm_host(mm), addr, used);
+}
+
 const struct backing_ops swap_backing = {
 	.read = backing_read,
 	.read_now = backing_read_now,
 	.drop = backing_drop,
 	.is_tight = backing_is_tight,
+	.prefetched = backing_prefetched,
 };
 
 void swap_read_ahead(struct space *space, u64 addr, u32 slot)

@@ -119,6 +119,21 @@ void reclaim_refault(struct mm_world *world, swp_entry_t entry)
 	st->refault_ms += world->reclaim.now_ms - slot->out_ms;
 }
 
+void reclaim_tell_prefetched(struct frame *frame, struct mm_struct *mm, u64 addr, bool used)
+{
+	struct mm_world *world = mm->world;
+	const struct backing_ops *backing = world->config.backing;
+
+	if (!(frame->flags & FRAME_PREFETCHED))
+		return;
+	if (used) {
+		frame->flags &= ~FRAME_PREFETCHED;
+		world->reclaim_stats.prefetch_used++;
+	}
+	if (backing->prefetched)
+		backing->prefetched(world->config.backing_arg, mm, addr, used);
+}
+
 void reclaim_putback(struct mm_world *world, struct frame *frame, enum reclaim_putback why)
 {
 	struct reclaim *r = &world->reclaim;
@@ -367,6 +382,7 @@ static int try_to_unmap_one(struct vm_area_struct *vma, u64 addr, void *arg)
 	struct frame *frame = arg;
 	swp_entry_t entry = { frame->slot };
 
+	reclaim_tell_prefetched(frame, mm, addr, false);
 	swap_duplicate(mm->world, entry);
 	pte_set(mm, ref, swp_entry_to_pte(entry));
 	page_remove_rmap(mm->world, frame);
@@ -411,10 +427,9 @@ void reclaim_rescued(struct mm_world *world, struct frame *frame)
 	struct reclaim *r = &world->reclaim;
 
 	world->reclaim_stats.rescued++;
-	world->reclaim_stats.prefetch_used += !!(frame->flags & FRAME_PREFETCHED);
 	if (frame->flags & FRAME_PROBATION)
 		r->ops->evicted(r->policy, &frame->reclaim, frame->slot);
-	frame->flags &= ~(FRAME_PROBATION | FRAME_PREFETCHED);
+	frame->flags &= ~FRAME_PROBATION;
 }
 
 void mm_write_begin(struct mm_world *world, u32 pfn)

@@ -49,6 +49,11 @@ struct backing_ops {
 	void (*drop)(void *arg, u32 slot);
 	/* Better not to keep the slots of pages that came back (Linux: vm_swap_full). */
 	bool (*is_tight)(void *arg);
+	/*
+	 * A page that mm_prefetch() brought was used, or leaves and is not known to have been (from staging it may
+	 * come back, and then was).  NULL: nobody asks.
+	 */
+	void (*prefetched)(void *arg, struct mm_struct *mm, u64 addr, bool used);
 };
 
 /* The model's part of reclaim.  Embedded in mm_world. */
@@ -192,6 +197,8 @@ void reclaim_unpin(struct mm_world *world, struct frame *frame);
 void reclaim_putback(struct mm_world *world, struct frame *frame, enum reclaim_putback why);
 /* A copy of the staged page was made for who reached for it: to the policy it was evicted, and comes back. */
 void reclaim_rescued(struct mm_world *world, struct frame *frame);
+/* What is known of a frame that was brought ahead; nothing when it was not. */
+void reclaim_tell_prefetched(struct frame *frame, struct mm_struct *mm, u64 addr, bool used);
 /* It was out under `entry`: count how long. */
 void reclaim_refault(struct mm_world *world, swp_entry_t entry);
 

@@ -38,6 +38,7 @@ static void map_swapped_in(struct vm_area_struct *vma, u64 addr, struct pte_ref 
 	page_add_new_anon_rmap(frame, vma, addr);
 	pte_set(mm, ref, mk_pte(frame_to_pfn(frame), false));
 	if (cache) {
+		reclaim_tell_prefetched(cache, mm, addr, true);
 		reclaim_rescued(world, cache);
 	} else {
 		reclaim_refault(world, entry);
@@ -138,8 +139,7 @@ void mm_unstaged(struct mm_world *world, u32 pfn, struct mm_struct *mm, u64 addr
 	pte_set(mm, ref, mk_pte(pfn, false));
 	swap_free(world, (swp_entry_t){ frame->slot });
 	world->reclaim_stats.rescued++;
-	world->reclaim_stats.prefetch_used += !!(frame->flags & FRAME_PREFETCHED);
-	frame->flags &= ~FRAME_PREFETCHED;
+	reclaim_tell_prefetched(frame, mm, addr, true);
 	reclaim_putback(world, frame, RECLAIM_TOUCHED);
 }
 
@@ -218,8 +218,7 @@ void mm_prefetch_used(struct mm_struct *mm, u64 addr)
 	frame = pfn_to_frame(world, pte_pfn(pte));
 	if (!(frame->flags & FRAME_PREFETCHED))
 		return;
-	frame->flags &= ~FRAME_PREFETCHED;
-	world->reclaim_stats.prefetch_used++;
+	reclaim_tell_prefetched(frame, mm, addr, true);
 	if (frame->flags & FRAME_LISTED)
 		world->reclaim.ops->touch(world->reclaim.policy, &frame->reclaim);
 }

@@ -118,11 +118,21 @@ static bool fake_is_tight(void *arg)
 	return fake_backing.tight;
 }
 
+static void fake_prefetched(void *arg, struct mm_struct *mm, u64 addr, bool used)
+{
+	if (used)
+		fake_backing.nr_used++;
+	else
+		fake_backing.nr_left++;
+	fake_backing.last_told = addr;
+}
+
 const struct backing_ops fake_backing_ops = {
 	.read = fake_read,
 	.read_now = fake_read_now,
 	.drop = fake_drop,
 	.is_tight = fake_is_tight,
+	.prefetched = fake_prefetched,
 };
 
 struct mm_world *fake_world_with(u32 prefetch_max_pages)

@@ -36,6 +36,8 @@ struct fake_backing {
 	u64 after;
 	u8 byte;
 	bool tight;
+	u32 nr_used, nr_left; /* what prefetched() was told */
+	u64 last_told;
 };
 
 extern struct fake_hw fake_hw;

@@ -64,6 +64,32 @@ static void test_prefetch_keeps_room_for_faults(void **state)
 	fake_mm_destroy(mm);
 }
 
+/* told once when it is used, and when it leaves before; a page that a fault asked for is nobody's news */
+static void test_what_came_of_a_prefetched_page_is_told(void **state)
+{
+	struct mm_struct *mm = swapped_mm(4, 64);
+	struct victim v;
+	u32 slot;
+
+	assert_int_equal(touch_write(mm, BASE + 3 * P), FAULT_RESOLVED);
+	assert_int_equal(mm_prefetch(mm, BASE, 3, &slot), 3);
+	mm_prefetch_used(mm, BASE);
+	mm_prefetch_used(mm, BASE);
+	assert_int_equal(fake_backing.nr_used, 1);
+	assert_int_equal(fake_backing.last_told, BASE);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(mm_isolate(mm->world, true, NULL, NULL, &v), 0);
+		assert_true(mm_stage(mm->world, v.pfn, mm, 0));
+		mm_write_begin(mm->world, v.pfn);
+		mm_evicted(mm->world, v.pfn, true);
+	}
+	assert_int_equal(fake_backing.nr_left, 2);
+	assert_int_equal(fake_backing.nr_used, 1);
+	assert_int_equal(stats(mm).prefetch_used, 1);
+	assert_int_equal(stats(mm).prefetch_wasted, 2);
+	fake_mm_destroy(mm);
+}
+
 static void test_prefetch_stops_at_page_to_be_waited_for_and_names_its_slot(void **state)
 {
 	struct mm_struct *mm = swapped_mm(4, 64);
@@ -192,6 +218,7 @@ int main(void)
 		cmocka_unit_test(test_prefetch_brings_a_run_in_one_call),
 		cmocka_unit_test(test_prefetch_ends_at_hole_page_at_hand_and_vma_end),
 		cmocka_unit_test(test_prefetch_keeps_room_for_faults),
+		cmocka_unit_test(test_what_came_of_a_prefetched_page_is_told),
 		cmocka_unit_test(test_prefetch_stops_at_page_to_be_waited_for_and_names_its_slot),
 		cmocka_unit_test(test_prefetch_passes_over_staged_locked_and_refused),
 		cmocka_unit_test(test_prefetch_stops_before_what_an_open_plan_drops),
