@@ -19,9 +19,9 @@
 #define JUDGE_EVENTS  256
 #define GIVE_UP_NS    1000000000
 /* A contest: see placement.h.  With fewer events in a second we are not what the tasks wait for. */
-#define CONTEST_NS    15000000
-#define SETTLED_NS    500000000
-#define CONTEST_RATE  20000
+#define CONTEST_NS    5000000
+#define SETTLED_NS    250000000
+#define CONTEST_RATE  5000
 
 static bool is_held(const struct task *t)
 {
@@ -30,7 +30,7 @@ static bool is_held(const struct task *t)
 
 void placement_init(struct placement *p, bool enabled)
 {
-	*p = (struct placement){ .enabled = enabled, .cpu = -1 };
+	*p = (struct placement){ .enabled = enabled, .cpu = -1, .contest_ns = now_ns() };
 	list_init(&p->held);
 	if (sched_getaffinity(0, sizeof(p->all), &p->all) || CPU_COUNT(&p->all) < 2)
 		p->enabled = false;
@@ -112,7 +112,7 @@ static bool is_crowded(struct sup *sup, u64 now)
 
 static bool is_together(const struct placement *p)
 {
-	return p->contest == CONTEST_HELD || p->contest == CONTEST_TOGETHER;
+	return p->contest != CONTEST_OFF && p->together == (p->contest != CONTEST_TRIAL);
 }
 
 static void hold(struct sup *sup, struct task *t, u64 now)
@@ -164,39 +164,44 @@ static bool does_not_pay(struct placement *p)
 	return p->free_ns && (u64)p->held_ns * 10 > (u64)p->free_ns * 12;
 }
 
-static void contest_set(struct placement *p, enum contest contest, u64 now)
+static void contest_set(struct sup *sup, enum contest contest, u64 now)
 {
+	struct placement *p = &sup->placement;
+
 	p->contest = contest;
 	p->contest_ns = now;
 	p->nr_events = 0;
+	if (contest != CONTEST_OFF && !is_together(p))
+		placement_release_all(sup);
 }
 
 static void contest_event(struct sup *sup, u64 now)
 {
 	struct placement *p = &sup->placement;
-	bool trial = p->contest == CONTEST_FREE || p->contest == CONTEST_HELD;
+	bool counts = p->contest == CONTEST_COUNT || p->contest == CONTEST_TRIAL;
 	u64 ns = now - p->contest_ns;
 	u32 rate;
 
 	p->nr_events++;
-	if (ns < (trial ? CONTEST_NS : SETTLED_NS))
+	if (ns < (counts ? CONTEST_NS : SETTLED_NS))
 		return;
 	rate = (u32)(p->nr_events * 1000000000ULL / ns);
 	switch (p->contest) {
-	case CONTEST_NONE:
-	case CONTEST_APART:
-	case CONTEST_TOGETHER:
-		placement_release_all(sup);
-		contest_set(p, CONTEST_FREE, now);
+	case CONTEST_OFF:
+		p->together = !list_empty(&p->held);
+		contest_set(sup, CONTEST_COUNT, now);
 		break;
-	case CONTEST_FREE:
-		p->free_rate = rate;
-		contest_set(p, rate < CONTEST_RATE ? CONTEST_NONE : CONTEST_HELD, now);
+	case CONTEST_SETTLED:
+		contest_set(sup, CONTEST_COUNT, now);
 		break;
-	case CONTEST_HELD:
-		contest_set(p, rate > p->free_rate ? CONTEST_TOGETHER : CONTEST_APART, now);
-		if (!is_together(p))
-			placement_release_all(sup);
+	case CONTEST_COUNT:
+		p->rate = rate;
+		contest_set(sup, rate < CONTEST_RATE ? CONTEST_OFF : CONTEST_TRIAL, now);
+		break;
+	case CONTEST_TRIAL:
+		if ((u64)rate * 10 > (u64)p->rate * 11)
+			p->together = !p->together;
+		contest_set(sup, CONTEST_SETTLED, now);
 		break;
 	}
 }
@@ -218,7 +223,7 @@ void placement_event(struct sup *sup, struct task *t, u64 now)
 		return;
 	}
 	pl->streak++;
-	if (p->contest != CONTEST_NONE) {
+	if (p->contest != CONTEST_OFF) {
 		if (is_together(p) && !is_held(t) && !p->frozen)
 			hold(sup, t, now);
 		return;

@@ -15,7 +15,8 @@
  *  - Nobody is held while several tasks are at work (threads that fault in turns, make -j): they would
  *    lose their parallelism, and no CPU is idle then.  A parent and the child it waits for may be held.
  *  - But with a budget, when there are so many events that we are what everybody waits for, one or many, a contest
- *    decides: for CONTEST_NS all are free, for CONTEST_NS all are held; what made more events stays for SETTLED_NS.
+ *    decides: what is (all free, or all held) is tried against the contrary, CONTEST_NS each, every SETTLED_NS, and
+ *    gives way to what lets a tenth more events through.
  *
  * Invisible: sched_getaffinity and sched_setaffinity release the thread first (sc_sched.c); a new task
  * inherits the program's mask with the hold.
@@ -43,11 +44,10 @@ struct placed {
 };
 
 enum contest {
-	CONTEST_NONE,     /* the other rules hold */
-	CONTEST_FREE,     /* counting how it goes with nobody held */
-	CONTEST_HELD,     /* and with all */
-	CONTEST_APART,    /* better free */
-	CONTEST_TOGETHER, /* better held */
+	CONTEST_OFF,     /* too few events: the other rules hold */
+	CONTEST_SETTLED, /* as was decided last */
+	CONTEST_COUNT,   /* the same, counting */
+	CONTEST_TRIAL,   /* the contrary, counting */
 };
 
 struct placement {
@@ -64,9 +64,10 @@ struct placement {
 	pid_t last_tid;        /* who came to us last */
 	u32 turns;             /* how often somebody else came next: smoothed, TURNS_ONE = always */
 	enum contest contest;
+	bool together;         /* what was decided: all are held */
 	u64 contest_ns;        /* since when it stands so */
 	u32 nr_events;         /* since then */
-	u32 free_rate;         /* events in a second of CONTEST_FREE */
+	u32 rate;              /* events in a second of CONTEST_COUNT */
 };
 
 void placement_init(struct placement *p, bool enabled);
