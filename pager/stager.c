@@ -109,7 +109,8 @@ static void make_thread(struct birth *b)
 
 /*
  * The pages that we share with it.  Shared anonymous memory needs no descriptor in the program and has no name of
- * ours; to open it takes CAP_CHECKPOINT_RESTORE.  Without: a memfd, at an offset that is the secret.
+ * ours; to open it takes CAP_CHECKPOINT_RESTORE and a kernel that has it.  Else: a memfd, at an offset that is the
+ * secret.
  */
 static void map_shared(struct birth *b, u64 base)
 {
@@ -122,7 +123,7 @@ static void map_shared(struct birth *b, u64 base)
 	if (b->err)
 		return;
 	fd = stub_open_mapped(b->pid, base);
-	if (fd == -EPERM) {
+	if (fd < 0) {
 		offset = b->sup->secret;
 		fd = stub_open_memfd();
 		if (fd >= 0)

@@ -63,9 +63,7 @@ int stub_open_mapped(pid_t pid, u64 start)
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid, (unsigned long long)start,
 		 (unsigned long long)start + STUB_AREA_SIZE);
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd >= 0)
-		return fd;
-	return errno == ENOENT ? -ESRCH : errno == EACCES ? -EPERM : -errno;
+	return fd < 0 ? -errno : fd;
 }
 
 /* The code is to be executed: said to kernels that ask (6.3), which may refuse to map it otherwise. */

@@ -50,8 +50,8 @@ struct stub {
 
 /*
  * A file for an area: the shared anonymous mapping of exactly the area's size that task `pid` has at `start`
- * (needs CAP_CHECKPOINT_RESTORE), or one of our own for it to map.
- * Return a descriptor (close-on-exec), or -errno: -EPERM: not allowed; -ESRCH: it is gone; -EMFILE, -ENFILE, -ENOMEM.
+ * (needs CAP_CHECKPOINT_RESTORE, and a kernel with it), or one of our own for it to map.
+ * Return a descriptor (close-on-exec), or -errno.
  */
 int must_check stub_open_mapped(pid_t pid, u64 start);
 int must_check stub_open_memfd(void);
