@@ -141,7 +141,7 @@ static bool audit_vmas(struct space *space, const char *after)
 		if (same_vmas(space->mm, &sup->audit_maps, &d))
 			return true;
 	}
-	if (tracee_is_zombie(space->pid))
+	if (tracee_is_exiting(space->pid))
 		return false; /* killed while its maps were read */
 	describe(model, sizeof(model), d.model, &d.m);
 	describe(kernel, sizeof(kernel), d.kernel, &d.k);

@@ -46,7 +46,7 @@ static const struct figure *first_difference(const struct figure *f, size_t n)
 
 static bool fail(struct space *space, const char *after, const struct figure *f)
 {
-	if (tracee_is_zombie(space->pid))
+	if (tracee_is_exiting(space->pid))
 		return false; /* killed while its figures were read */
 	sup_fail(space->sup, "audit after %s of process %d: %s differs: model %lu, kernel %lu (%lx, %lx)",
 		 after, space->pid, f->name, f->model, f->kernel, f->model, f->kernel);

@@ -108,7 +108,7 @@ static void collect_all(struct sup *sup)
 	list_for_each_entry_safe(st, tmp, &sup->stagers, link) {
 		if (st->nr_ops)
 			staging_collect(st);
-		if (!st->space && !st->jobs)
+		if ((!st->space || !st->pid) && !st->jobs)
 			stager_end(st);
 	}
 }

@@ -155,7 +155,10 @@ u64 stager_addr(const struct stager *st, u32 place);
 bool stager_next(struct stager *st, struct stager_op *op, s64 *result, u32 *moved);
 /* The oldest command that a dead stub never answered.  Pre: nr_ops. */
 struct stager_op stager_next_lost(struct stager *st);
-/* Nobody needs it any more.  Pre: no place is used, no job is out. */
+/*
+ * Nobody needs its stub any more: it is told to end.  When it has ended, nobody waits for what it was to drop, and
+ * the stager goes with the last page of an area that is no longer mapped.  Pre: no job is out.
+ */
 void stager_end(struct stager *st);
 
 #endif /* UPAGER_STAGER_H */

@@ -428,7 +428,7 @@ bool reclaim_flushed(struct space *space)
 void reclaim_forget_places(struct stager *st)
 {
 	staging_find_unwanted(st);
-	for (u32 i = 0; i < STAGING_PAGES; i++) {
+	for (u32 i = 0; st->nr_due && i < STAGING_PAGES; i++) {
 		struct place *p = &st->place[i];
 
 		if (p->state != PLACE_DUE)

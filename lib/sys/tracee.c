@@ -12,6 +12,7 @@
 #ifndef PTRACE_EVENT_STOP
 #define PTRACE_EVENT_STOP 128
 #endif
+#define PF_EXITING 0x4 /* linux/sched.h */
 
 static long trace(int request, pid_t tid, void *addr, void *data)
 {
@@ -128,22 +129,47 @@ bool tracee_is_traced(pid_t tid)
 	return !waitid(P_PID, (id_t)tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL);
 }
 
-bool tracee_is_zombie(pid_t tid)
+/* Its state, as in /proc/TID/stat ('\0': reaped, the wait says so), and the kernel's PF_ flags. */
+static char state_of(pid_t tid, unsigned int *flags)
 {
-	char path[32], line[128];
-	const char *state;
+	char path[32], line[256];
+	const char *fields;
+	char state = '\0';
 	ssize_t n;
 	int fd;
 
+	*flags = 0;
 	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return false; /* reaped: the wait says so */
+		return state;
 	n = read(fd, line, sizeof(line) - 1);
 	close(fd);
 	line[n > 0 ? n : 0] = '\0';
-	state = strrchr(line, ')'); /* behind the name, which may have some of its own */
-	return state && (state[2] == 'Z' || state[2] == 'X');
+	fields = strrchr(line, ')'); /* behind the name, which may have some of its own */
+	if (!fields || sscanf(fields, ") %c %*d %*d %*d %*d %*d %u", &state, flags) < 1)
+		return '\0';
+	return state;
+}
+
+static bool is_dead(char state)
+{
+	return state == 'Z' || state == 'X';
+}
+
+bool tracee_is_zombie(pid_t tid)
+{
+	unsigned int flags;
+
+	return is_dead(state_of(tid, &flags));
+}
+
+bool tracee_is_exiting(pid_t tid)
+{
+	unsigned int flags;
+	char state = state_of(tid, &flags);
+
+	return !state || is_dead(state) || flags & PF_EXITING;
 }
 
 int tracee_resume(pid_t tid, int sig)

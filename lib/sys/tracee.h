@@ -52,6 +52,8 @@ struct tracee_stop tracee_poll(pid_t tid);
 bool tracee_is_traced(pid_t tid);
 /* Is it dead, but not reported so: for as long as its process has other threads? */
 bool tracee_is_zombie(pid_t tid);
+/* The same, or on its way there: what /proc says of its memory may be a part of it (PF_EXITING; reaped counts). */
+bool tracee_is_exiting(pid_t tid);
 
 /* Resume, delivering `sig` (0: none). */
 int tracee_resume(pid_t tid, int sig);
