@@ -47,7 +47,7 @@ static bool may_evict(struct mm_struct *mm, u64 addr, u64 vm_flags, void *arg)
 {
 	struct space *space = mm_host(mm);
 
-	if (!space || !space_may(space) || is_kept(space, addr))
+	if (!space || !space_may(space) || is_kept(space, addr) || range_contains(space->wanted, addr))
 		return false;
 	if (!stager_room(space->stager, STUB_RING / 4))
 		return false;

@@ -456,7 +456,8 @@ void space_call_done(struct space *space)
 
 /* ---- a stopped task's memory ---- */
 
-int space_bring(struct space *space, u64 addr, unsigned int flags, bool now)
+/* Pre: addr is in space->wanted, or what comes may leave again before it is seen. */
+static int bring_page(struct space *space, u64 addr, unsigned int flags, bool now)
 {
 	struct sup *sup = space->sup;
 	enum fault_result result;
@@ -487,9 +488,16 @@ static int fill_pages(struct space *space, u64 addr, size_t len, unsigned int fl
 {
 	int ret = 0;
 
-	for (u64 a = page_align_down(addr); a < addr + len && !ret; a += PAGE_SIZE)
-		ret = space_bring(space, a, flags, now);
+	space->wanted = (struct range){ page_align_down(addr), page_align_up(addr + len) };
+	for (u64 a = space->wanted.start; a < addr + len && !ret; a += PAGE_SIZE)
+		ret = bring_page(space, a, flags, now);
+	space->wanted = (struct range){ 0, 0 };
 	return ret;
+}
+
+int space_bring(struct space *space, u64 addr, unsigned int flags, bool now)
+{
+	return fill_pages(space, addr, 1, flags, now);
 }
 
 void space_bring_all(struct space *space)

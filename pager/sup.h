@@ -75,6 +75,7 @@ struct space {
 	struct list_head put_link; /* reclaimer.puts */
 	bool restage;             /* its stager is gone: make another when a call ends */
 	bool keep;                /* its pages are to stay */
+	struct range wanted;      /* those too: we are bringing them, to read them */
 	bool pins_stay;           /* it has pinned pages that VmPin does not count (sc_uring.c) */
 	u32 nr_exiting;           /* tasks between their exit stop and their end */
 	u32 pass;                 /* reclaimer.pass when pass_may was found out */
