@@ -70,7 +70,7 @@ static void start_call(struct sup *sup, struct task *t)
 
 	if (holds_slot)
 		space->caller = t;
-	verdict = row->enter(sup, t);
+	verdict = holds_slot && sc_wants_way(t) ? sc_make_way(t) : row->enter(sup, t);
 	switch (verdict) {
 	case SC_PASS:
 	case SC_DONE:
@@ -111,7 +111,7 @@ void on_stop_call(struct sup *sup, struct task *t)
 	if (!taken)
 		taken = space->fork_waits = copies && exit_pending(sup, space);
 	if (!taken)
-		taken = (copies || t->call.row->nr == SYS_mlockall) && sup->reclaim && !reclaim_flushed(space);
+		taken = (copies || sc_wants_flush(t)) && sup->reclaim && !reclaim_flushed(space);
 	if (taken) {
 		t->state = TASK_WAITING;
 		list_add_tail(&t->wait_link, &space->waiters);
@@ -141,6 +141,10 @@ static void on_seccomp(struct sup *sup, struct task *t)
 	if (!t->call.row) {
 		/* A filter of the program's own: natively nobody traces, and that is ENOSYS. */
 		skip_call(t, -ENOSYS);
+		return;
+	}
+	if (sc_is_for_area(t)) {
+		skip_call(t, 0);
 		return;
 	}
 	sup->stats.traps[sc_row_index(t->call.row)]++;

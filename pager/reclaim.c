@@ -207,9 +207,9 @@ static void make_room(struct sup *sup)
 /* The first of those who wait may want an empty staging area. */
 static bool waits_for_flush(const struct space *space)
 {
-	const struct sc_row *row = list_first_entry(&space->waiters, struct task, wait_link)->call.row;
+	const struct task *t = list_first_entry(&space->waiters, struct task, wait_link);
 
-	return row->flags & SC_FORK || row->nr == SYS_mlockall;
+	return t->call.row->flags & SC_FORK || sc_wants_flush(t);
 }
 
 static struct space *space_with_calls_due(struct sup *sup)

@@ -109,7 +109,16 @@ enum sc_verdict sc_refuse_eperm(struct sup *, struct task *);
 enum sc_verdict sc_refuse_einval(struct sup *, struct task *);
 enum sc_verdict sc_refuse_eopnotsupp(struct sup *, struct task *);
 
+/* sc_area.c: calls that our stub is in the way of */
 SC_DECLARE(alone);
+/* Is it about nothing but our area?  Then it is answered with 0. */
+bool sc_is_for_area(const struct task *t);
+/* Must what is in staging go first?  Forks apart. */
+bool sc_wants_flush(const struct task *t);
+/* Must our stub and its area go before the call?  Pre: t has a space. */
+bool sc_wants_way(const struct task *t);
+/* They go; t will come with the call again.  Pre: sc_wants_way(); nothing is in staging. */
+enum sc_verdict sc_make_way(struct task *t);
 
 /* sc_sched.c */
 SC_DECLARE(affinity);

@@ -406,22 +406,6 @@ void sc_abandon(struct sup *sup, struct task *t)
 		space_call_done(space);
 }
 
-/* ---- calls that want a process with one thread ---- */
-
-/* Our stub is a thread of it: it ends, and a new one is made afterwards. */
-enum sc_verdict sc_alone_enter(struct sup *sup, struct task *t)
-{
-	if (!t->space->stager)
-		return SC_PASS;
-	t->space->restage = true;
-	(void)!stager_suspend(t->space); /* dying: its end is reported */
-	return SC_WATCH;
-}
-
-void sc_alone_leave(struct sup *sup, struct task *t, long result)
-{
-}
-
 /* ---- refusals ---- */
 
 enum sc_verdict sc_refuse_eperm(struct sup *sup, struct task *t)

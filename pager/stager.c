@@ -516,13 +516,10 @@ void stager_leave(struct task *t, int status)
 		tell_to_end(st, status >> 8 & 0xff);
 }
 
-int stager_suspend(struct space *space)
+static int end_and_wait(struct stager *st)
 {
-	struct stager *st = space->stager;
 	struct tracee_stop s;
 
-	if (!st)
-		return 0;
 	tell_to_end(st, 0);
 	do {
 		s = tracee_wait(st->pid);
@@ -532,6 +529,39 @@ int stager_suspend(struct space *space)
 	} while (s.event != TE_EXITED && s.event != TE_KILLED);
 	stager_stop(st, s);
 	return 0;
+}
+
+static void unmapped(struct stager *st)
+{
+	struct space *space = st->space;
+	struct mm_plan *plan;
+
+	if (mm_plan_munmap(space->mm, st->area.start, range_len(st->area), &plan))
+		space->resync = true;
+	else
+		mm_plan_commit(plan, 0);
+	st->space = NULL;
+	stager_end(st);
+}
+
+int stager_remove(struct task *t, struct tracee_stop *death)
+{
+	struct space *space = t->space;
+	struct stager *st = space->stager;
+	long result = -EFAULT;
+	struct remote r;
+
+	BUG_ON(st->nr_used);
+	if (end_and_wait(st))
+		return -ESRCH;
+	if (!remote_begin_at_call(&r, t->tid, faults_serve, space) &&
+	    !remote_syscall(&r, &result, SYS_munmap, st->area.start, range_len(st->area), 0, 0, 0,
+			    space->sup->secret))
+		(void)!remote_end_again(&r);
+	*death = r.death;
+	if (!result)
+		unmapped(st);
+	return r.death.event == TE_NONE ? 0 : -ESRCH;
 }
 
 /* ---- commands ---- */

@@ -117,10 +117,10 @@ void stagers_detach(struct space *space);
  */
 void stager_leave(struct task *t, int status);
 /*
- * End the space's stub and wait for that, for a call that the kernel refuses to processes with more than one
- * thread.  stager_create() may follow.  Returns 0 or -ESRCH.
+ * End the space's stub, wait for that, and unmap its area by t, which is at a seccomp stop and makes its call anew when
+ * it is resumed.  stager_create() may follow.  Pre: no place is used.  Returns 0, or -ESRCH: t dies (*death).
  */
-int must_check stager_suspend(struct space *space);
+int must_check stager_remove(struct task *t, struct tracee_stop *death);
 /* The stager whose stub is task `tid`; NULL: none. */
 struct stager *stager_of_stub(struct sup *sup, pid_t tid);
 /* Its stub stopped or ended. */

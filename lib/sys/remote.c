@@ -164,6 +164,12 @@ int remote_end_with(struct remote *r, long result)
 	return remote_end(r);
 }
 
+int remote_end_again(struct remote *r)
+{
+	sc_again(&r->saved, r->site);
+	return remote_end(r);
+}
+
 void remote_exit(struct remote *r, u64 last_arg)
 {
 	sc_regs regs = r->saved;

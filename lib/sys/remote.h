@@ -55,6 +55,8 @@ int must_check remote_syscall_served(struct remote *r, long *result, long nr, u6
 int remote_end(struct remote *r);
 /* As remote_end, with `result` for the call that remote_begin_at_call gave up. */
 int remote_end_with(struct remote *r, long result);
+/* As remote_end; the call that remote_begin_at_call gave up is made anew. */
+int remote_end_again(struct remote *r);
 
 /* Instead of an end: the tracee exits, that thread alone; its end is reported as any other's. */
 void remote_exit(struct remote *r, u64 last_arg);

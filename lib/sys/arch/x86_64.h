@@ -76,6 +76,14 @@ static inline void sc_skip(sc_regs *r, long result)
 	r->rax = (u64)result;
 }
 
+/* Registers of a seccomp stop: make that call anew, by the syscall instruction at `site`. */
+static inline void sc_again(sc_regs *r, u64 site)
+{
+	r->rip = site;
+	r->rax = r->orig_rax;
+	r->orig_rax = (u64)-1;
+}
+
 /* Run call `nr` next, by the syscall instruction at `site`. */
 static inline void sc_aim(sc_regs *r, u64 site, long nr, const u64 args[6])
 {
