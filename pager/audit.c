@@ -15,6 +15,7 @@
  *     bytes for every page of them.
  *  R6 very many mappings or pages: a sample of the calls is audited.
  *  R20 a page on its way out of memory or back (pte_info.busy): a stub may or may not have moved it yet.
+ *  R21 a task that a signal ends may have died within an exec, with an address space of which no stop told us.
  *
  * audit_counters.c and audit_frames.c go on with R7.
  */

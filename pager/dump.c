@@ -72,6 +72,7 @@ static void show_mm(const struct mm_struct *mm, const struct mm_counters *c, FIL
 	show_pages(f, "locked_vm", c->locked_vm);
 	show_pages(f, "pinned_vm", c->pinned_vm);
 	show_pages(f, "rss", c->anon_rss);
+	show_pages(f, "swap", c->swap_ptes);
 	show_pages(f, "zero", c->zero_ptes);
 	show_pages(f, "hiwater_rss", c->hiwater_rss);
 	show_pages(f, "hiwater_vm", c->hiwater_vm);
@@ -151,6 +152,7 @@ static void show_vma(const struct mm_struct *mm, const struct vma_info *v,
 	fprintf(f, "%-16s %8s\n", "Managed:", managed ? "yes" : "no");
 	if (managed) {
 		show_pages(f, "Rss:", u.nr_present);
+		show_pages(f, "Swap:", u.nr_swap);
 		show_pages(f, "Zero:", u.nr_zero);
 		show_pages(f, "WriteProtected:", u.nr_wp);
 		show_pages(f, "Shared:", u.nr_shared);

@@ -28,7 +28,7 @@ void mm_get_counters(const struct mm_struct *mm, struct mm_counters *out);
 
 /* The pages of one vma, and what a reverse walk from them would visit. */
 struct vma_usage {
-	u64 nr_present, nr_zero, nr_wp, nr_lazyfree; /* ptes */
+	u64 nr_present, nr_swap, nr_zero, nr_wp, nr_lazyfree; /* ptes */
 	u64 nr_shared;    /* present ptes whose frame is mapped more than once */
 	u32 anon_vma;     /* id of the anon_vma that its new pages are born under; 0: none yet */
 	u32 degree;       /* that anon_vma's children and active vmas, which decides its reuse */

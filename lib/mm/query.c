@@ -33,6 +33,7 @@ static void count_ptes(const struct mm_struct *mm, struct range r, struct vma_us
 	pte_t pte;
 
 	while ((r.start = pte_next(mm, r, &pte)) < r.end) {
+		u->nr_swap += pte_swap(pte);
 		u->nr_zero += pte_zero(pte);
 		u->nr_wp += pte_wp(pte);
 		u->nr_lazyfree += pte_lazyfree(pte);

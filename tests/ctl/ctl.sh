@@ -196,6 +196,9 @@ case_settings()
 	until_true shrunk 131072
 	settings "$child"
 	expect "it is kept" "$(value memory) $(($(value resident) <= 131072))" "131072 1"
+	ask "$program"
+	expect "its pages are here, the zero page or swapped" \
+		"$(($(field Rss) + $(field Zero) + $(field Swap))) $(($(field Swap) > 0))" "60 1"
 	settings "$front" memory=2M policy=lru2:inactive=40%
 	expect "two settings" "$?" 0
 	settings "$front"
