@@ -117,7 +117,7 @@ bool sc_is_for_area(const struct task *t);
 bool sc_wants_flush(const struct task *t);
 /* Must our stub and its area go before the call?  Pre: t has a space. */
 bool sc_wants_way(const struct task *t);
-/* They go; t will come with the call again.  Pre: sc_wants_way(); nothing is in staging. */
+/* They go; t will come with the call again; or, with swap full, gets -ENOMEM.  Pre: sc_wants_way(), flushed. */
 enum sc_verdict sc_make_way(struct task *t);
 
 /* sc_sched.c */

@@ -99,6 +99,10 @@ bool sc_wants_flush(const struct task *t)
 
 enum sc_verdict sc_make_way(struct task *t)
 {
+	if (t->space->stager->nr_used) { /* swap is full: what is in staging can go nowhere */
+		t->call.result = -ENOMEM;
+		return SC_REFUSE;
+	}
 	if (!stager_remove(t, &t->call.death))
 		return SC_DONE;
 	return t->call.death.event == TE_NONE ? SC_DONE : SC_DIED;
