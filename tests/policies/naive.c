@@ -161,7 +161,7 @@ static bool sfifo_access(struct naive *n, u32 key)
 const struct naive_policy naive_policies[] = {
 	{ "fifo", fifo_access },
 	{ "sfifo:tail=100%", lru_access },
-	{ "mru", mru_access },
+	{ "mru:stale=0", mru_access },
 	{ "clock", clock_access },
 	{ "clock:bits=3", gclock_access },
 	{ "sieve", sieve_access },

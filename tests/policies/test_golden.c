@@ -134,14 +134,21 @@ static void test_sieve_by_hand(void **state)
  */
 static void test_mru_by_hand(void **state)
 {
-	run("mru", 3, TEXTBOOK, "+++1.030.23032120.7.");
+	run("mru:stale=0", 3, TEXTBOOK, "+++1.030.23032120.7.");
 }
 
 /* As above, but the last one used is passed over: the newest but one leaves. */
 static void test_mru_that_keeps_one_by_hand(void **state)
 {
 	/* d: b leaves: dca | a: adc | e: d leaves: eac | d: a leaves: dec | c: cde | a: d leaves */
-	run("mru:keep=1", 3, "abcdaedca", "+++b.da.d");
+	run("mru:keep=1,stale=0", 3, "abcdaedca", "+++b.da.d");
+}
+
+/* Each third victim is the oldest. */
+static void test_mru_with_stale_pages_by_hand(void **state)
+{
+	/* d: c leaves: dba | e: eba | f: a leaves: feb | g: geb | e: egb | h: hgb | i: b leaves: ihg | b: bhg */
+	run("mru:stale=3", 3, "abcdefgehibb", "+++cdaf.ebi.");
 }
 
 /*
@@ -315,6 +322,8 @@ static void test_rescued_page_by_hand(void **state)
 	run_live("sfifo:tail=50%", "abcdVV^aeVVVV", "abcdae");
 	/* The last used leave first, dc; d, rescued, leaves last: e b a d */
 	run_live("mru", "abcdVV^deVVVV", "dcebad");
+	/* d; a, the oldest, which is rescued; e is new, then b, the oldest, c and at last a */
+	run_live("mru:stale=2", "abcdVV^aeVVVV", "daebca");
 }
 
 /*
@@ -356,7 +365,7 @@ static void test_loop_with_mru_misses_n_minus_c_in_n_minus_1(void **state)
 			u32 len = c + 10 * (n - 1);
 
 			trace_fill(TRACE_LOOP, 0, n, keys, len);
-			assert_int_equal(trace_misses("mru", c, keys, len), c + 10 * (n - c));
+			assert_int_equal(trace_misses("mru:stale=0", c, keys, len), c + 10 * (n - c));
 			assert_int_equal(trace_opt(c, keys, len), c + 10 * (n - c));
 		}
 }
@@ -420,6 +429,7 @@ int main(void)
 		cmocka_unit_test(test_sieve_by_hand),
 		cmocka_unit_test(test_mru_by_hand),
 		cmocka_unit_test(test_mru_that_keeps_one_by_hand),
+		cmocka_unit_test(test_mru_with_stale_pages_by_hand),
 		cmocka_unit_test(test_2q_by_hand),
 		cmocka_unit_test(test_arc_by_hand),
 		cmocka_unit_test(test_lirs_by_hand),

@@ -192,7 +192,7 @@ static void test_random_stream_with_extreme_parameters(void **state)
 		"2q:in=0%,out=0%", "2q:in=100%,out=300%", "lirs:hir=0%,ghost=0%", "lirs:hir=100%",
 		"lirs:hir=1/2,ghost=10%", "s3fifo:small=0%,ghost=0%", "s3fifo:small=10%,learn=0",
 		"s3fifo:small=100%,promote=1,max=1,learn=7", "s3fifo:near=0%", "s3fifo:near=1000%",
-		"mru:keep=7", "mru:keep=1000", "sfifo:tail=0%", "sfifo:tail=100%",
+		"mru:keep=7", "mru:keep=1000", "mru:stale=0", "mru:stale=1", "sfifo:tail=0%", "sfifo:tail=100%",
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(specs); i++)
