@@ -192,10 +192,10 @@ case_live()
 	local runner want answer=ok n=0 policies=(fifo random clock lru2 2q arc lirs s3fifo sieve mru sfifo)
 	local sizes=(8M 1M 128K 4M 64K 2M)
 
-	run "$bin/hammer" 4096 3 60000
+	run "$bin/hammer" 4096 3 400000
 	want=$out
 	rm -f front
-	"$bin/runone" -t 120 -p front -o out -e err -s st -- "$upager" run --memory 2M -- "$bin/hammer" 4096 3 60000 &
+	"$bin/runone" -t 120 -p front -o out -e err -s st -- "$upager" run --memory 2M -- "$bin/hammer" 4096 3 400000 &
 	runner=$!
 	until_true '[ -s front ] && "$upager" ctl $(cat front) >settings 2>/dev/null'
 	while [ "$answer" = ok ] && [ $n -lt 44 ] && kill -0 "$(cat front)" 2>/dev/null; do
