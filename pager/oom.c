@@ -63,9 +63,9 @@ static void oom_kill(struct sup *sup, struct space *space)
 	char name[64];
 
 	name_of(space->pid, name, sizeof(name));
-	fprintf(stderr, "upager: out of memory: process %d (%s) with %llu MiB is ended; the budget is %llu MiB%s\n",
-		space->pid, name, (unsigned long long)demand(space) >> 8,
-		(unsigned long long)sup->reclaim->budget >> 8,
+	fprintf(stderr, "upager: out of memory: process %d (%s) with %llu KiB is ended; the budget is %llu KiB%s\n",
+		space->pid, name, (unsigned long long)demand(space) << 2,
+		(unsigned long long)sup->reclaim->budget << 2,
 		sup->reclaim->swap_full ? ", and swap is full (--swap-pool, --swap file:…)" : "");
 	sup->reclaim->oom_kills++;
 	sup->reclaim->oom_space = space->id;

@@ -247,41 +247,57 @@ static int give_slot(struct mm_world *world, struct frame *frame)
 	return 0;
 }
 
+enum take { TAKEN, STAYS, REFUSED };
+
+/* Can the policy's victim be taken?  REFUSED: it is to have it back.  On success *look->v says what is to be done. */
+static enum take take(struct mm_world *world, struct frame *frame, bool can_move, struct look *look)
+{
+	struct victim *v = look->v;
+
+	*v = (struct victim){ .pfn = frame->pfn };
+	rmap_walk(frame, look_at, look);
+	if (must_stay(frame, look, can_move)) { /* as Linux does: it is found out when somebody wants the page */
+		frame_set_state(frame, FRAME_PINNED);
+		reclaim_forget(world, frame);
+		return STAYS;
+	}
+	if (look->refused || give_slot(world, frame))
+		return REFUSED;
+	v->slot = frame->slot;
+	v->how = how_to(v, can_move);
+	frame_set_state(frame, FRAME_BUSY);
+	frame_get(frame);
+	world->reclaim_stats.isolated++;
+	return TAKEN;
+}
+
 int mm_isolate(struct mm_world *world, bool can_move, may_evict_fn may_evict, void *arg,
 	       struct victim *out)
 {
+	struct frame *refused[ISOLATE_TRIES];
 	struct reclaim *r = &world->reclaim;
+	enum take taken = STAYS;
+	u32 nr_refused = 0;
 
-	for (int i = 0; i < ISOLATE_TRIES && r->nr_listed; i++) {
+	for (int i = 0; i < ISOLATE_TRIES && r->nr_listed && taken != TAKEN; i++) {
 		struct reclaim_node *node = r->ops->victim(r->policy);
 		struct look look = { .v = out, .may_evict = may_evict, .arg = arg };
 		struct frame *frame;
 
 		if (!node)
-			return -ENOENT;
+			break;
 		frame = node_to_frame(node);
 		BUG_ON(!(frame->flags & FRAME_LISTED));
 		frame->flags = (frame->flags & ~FRAME_LISTED) | FRAME_PROBATION;
 		r->nr_listed--;
-		*out = (struct victim){ .pfn = frame->pfn };
-		rmap_walk(frame, look_at, &look);
-		if (must_stay(frame, &look, can_move)) { /* as Linux does: it is found out when somebody wants the page */
-			frame_set_state(frame, FRAME_PINNED);
-			reclaim_forget(world, frame);
-			continue;
-		}
-		if (look.refused || give_slot(world, frame)) {
-			reclaim_putback(world, frame, RECLAIM_REFUSED);
-			continue;
-		}
-		out->slot = frame->slot;
-		out->how = how_to(out, can_move);
-		frame_set_state(frame, FRAME_BUSY);
-		frame_get(frame);
-		world->reclaim_stats.isolated++;
-		return 0;
+		taken = take(world, frame, can_move, &look);
+		if (taken == REFUSED)
+			refused[nr_refused++] = frame;
 	}
-	return r->nr_listed ? -EAGAIN : -ENOENT;
+	/* Not before: a policy that would name the same page again hides no other. */
+	for (u32 i = 0; i < nr_refused; i++)
+		reclaim_putback(world, refused[i], RECLAIM_REFUSED);
+	return taken == TAKEN ? 0 : r->nr_listed ? -EAGAIN : -ENOENT;
 }
 
 struct walk {

@@ -5,7 +5,7 @@
  * Parameters: seed=N (1): the same seed and the same calls give the same victims.
  *
  * Pages stand in an array in no order.  It has room for the capacity; pages beyond that (there are
- * some after the budget was made smaller) wait in `spill`, and leave first.
+ * some after the budget was made smaller, and in an emergency) stand in `spill`, with the same chance.
  * Source: Belady 1966 (RAND); the generator is Steele, Lea, Flood, "Fast splittable pseudorandom
  * number generators", OOPSLA 2014 (splitmix64).
  */
@@ -133,13 +133,15 @@ static struct reclaim_node *random_victim(void *policy)
 {
 	struct random *p = policy;
 	struct reclaim_node *node = ahead_victim(&p->policy, p->nr + p->spill.nr);
+	u64 i;
 
-	if (!node)
-		node = queue_take_oldest(&p->spill);
-	if (!node && p->nr) {
-		node = p->slot[next_random(&p->state) % p->nr];
-		random_del(p, node);
-	}
+	if (node || !(p->nr + p->spill.nr))
+		return node;
+	i = next_random(&p->state) % (p->nr + p->spill.nr);
+	if (i >= p->nr)
+		return queue_take_oldest(&p->spill);
+	node = p->slot[i];
+	random_del(p, node);
 	return node;
 }
 

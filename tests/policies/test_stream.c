@@ -247,12 +247,12 @@ static u32 nr_named(const char *name, enum reclaim_putback why)
 }
 
 /* Three of four pages cannot leave; the others are found all the same, within two rounds. */
-static void test_pages_that_cannot_leave_do_not_hide_the_others(void **state)
+static void others_are_found(u64 capacity)
 {
 	for (const struct reclaim_ops *const *ops = reclaim_policies; *ops; ops++) {
 		bool random = !strcmp((*ops)->name, "random");
 		struct reclaim_node node[80] = { 0 };
-		void *p = policy_make((*ops)->name, 80);
+		void *p = policy_make((*ops)->name, capacity);
 		u32 nr_gone = 0;
 
 		for (u32 i = 0; i < 80; i++)
@@ -273,6 +273,18 @@ static void test_pages_that_cannot_leave_do_not_hide_the_others(void **state)
 			fail_msg("%s: only %u of 20 pages found", (*ops)->name, nr_gone);
 		checked_ops.fini(p);
 	}
+}
+
+static void test_pages_that_cannot_leave_do_not_hide_the_others(void **state)
+{
+	others_are_found(80);
+}
+
+/* In an emergency the budget is exceeded, and policies have more pages than they were made for. */
+static void test_nor_do_they_where_there_are_more_than_the_budget(void **state)
+{
+	others_are_found(79);
+	others_are_found(40);
 }
 
 /*
@@ -366,6 +378,7 @@ int main(void)
 		cmocka_unit_test(test_capacity_of_one_page_works),
 		cmocka_unit_test(test_putback_page_goes_to_the_far_end),
 		cmocka_unit_test(test_pages_that_cannot_leave_do_not_hide_the_others),
+		cmocka_unit_test(test_nor_do_they_where_there_are_more_than_the_budget),
 		cmocka_unit_test(test_prefetched_pages_leave_first_unless_touched),
 		cmocka_unit_test(test_memory_for_ghosts_is_bounded),
 		cmocka_unit_test(test_init_without_memory_says_so_and_leaks_nothing),

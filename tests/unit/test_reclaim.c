@@ -105,6 +105,55 @@ static void test_isolate_asks_and_goes_without_when_refused(void **state)
 	fake_mm_destroy(mm);
 }
 
+/* A policy (FIFO otherwise) that names what it was given back again, at once. */
+static struct reclaim_node *again;
+
+static struct reclaim_node *stubborn_victim(void *policy)
+{
+	struct reclaim_node *node = again ? again : reclaim_policy_find("fifo")->victim(policy);
+
+	again = NULL;
+	return node;
+}
+
+static void stubborn_putback(void *policy, struct reclaim_node *node, enum reclaim_putback why)
+{
+	if (again)
+		reclaim_policy_find("fifo")->putback(policy, again, why);
+	again = node;
+}
+
+static void stubborn_forget(void *policy, struct reclaim_node *node)
+{
+	if (node == again)
+		again = NULL;
+	else
+		reclaim_policy_find("fifo")->forget(policy, node);
+}
+
+static bool not_the_first(struct mm_struct *mm, u64 addr, u64 vm_flags, void *arg)
+{
+	return addr != BASE;
+}
+
+static void test_isolate_is_not_caught_by_a_policy_that_insists(void **state)
+{
+	struct reclaim_ops stubborn = *reclaim_policy_find("fifo");
+	struct mm_struct *mm = filled_mm(3, 8);
+	struct victim v;
+	char err[80];
+
+	stubborn.victim = stubborn_victim;
+	stubborn.putback = stubborn_putback;
+	stubborn.forget = stubborn_forget;
+	mm_set_policy(mm->world, &stubborn, stubborn.init(NULL, 0, 8, err, sizeof(err)));
+	assert_int_equal(mm_isolate(mm->world, true, not_the_first, NULL, &v), 0);
+	assert_int_equal(v.addr, BASE + P);
+	mm_putback(mm->world, v.pfn);
+	do_unmap(mm, BASE, 3);
+	fake_mm_destroy(mm);
+}
+
 /* no memory for the slot's table: the page is put back, the next one is tried */
 static void test_isolate_without_memory_for_slots_putbacks(void **state)
 {
@@ -553,6 +602,7 @@ int main(void)
 		cmocka_unit_test(test_isolate_of_page_of_two_mms_is_zapped),
 		cmocka_unit_test(test_isolate_is_zapped_in_readonly_vma_and_without_move),
 		cmocka_unit_test(test_isolate_asks_and_goes_without_when_refused),
+		cmocka_unit_test(test_isolate_is_not_caught_by_a_policy_that_insists),
 		cmocka_unit_test(test_isolate_without_memory_for_slots_putbacks),
 		cmocka_unit_test(test_stage_names_slot_and_keeps_frame),
 		cmocka_unit_test(test_write_begin_busies_and_write_failed_stages_again),
