@@ -359,10 +359,13 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 		(void)tracee_resume(t->tid, s.status);
 		break;
 	case TE_GROUP_STOP:
-		if (t->state == TASK_NEWBORN && !t->space)
-			on_new(sup, t); /* born stopped; it stops again when it runs */
-		else
+		if (t->state == TASK_NEWBORN) {
+			/* Born stopped.  The kernel has counted it as stopped: it would run when it is let go. */
+			(void)tracee_interrupt(t->tid);
+			on_new(sup, t);
+		} else {
 			(void)tracee_listen(t->tid);
+		}
 		break;
 	case TE_NEW:
 		on_new(sup, t);

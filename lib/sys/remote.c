@@ -47,6 +47,7 @@ static int wait_syscall_stop(struct remote *r)
 {
 	for (;;) {
 		struct tracee_stop s = wait_or_serve(r);
+		int sig = 0;
 
 		switch (s.event) {
 		case TE_SYSCALL:
@@ -58,7 +59,8 @@ static int wait_syscall_stop(struct remote *r)
 			r->death = s;
 			return -ESRCH;
 		case TE_SIGNAL:
-			r->stopped |= s.status == SIGSTOP;
+			/* So a SIGCONT that comes later undoes it, as ever. */
+			sig = s.status == SIGSTOP ? SIGSTOP : 0;
 			break;
 		case TE_GROUP_STOP:
 			r->stopped = true;
@@ -77,7 +79,7 @@ static int wait_syscall_stop(struct remote *r)
 			r->death = s;
 			return -ESRCH;
 		}
-		(void)tracee_resume_to_syscall(r->tid, 0); /* dying: the wait tells */
+		(void)tracee_resume_to_syscall(r->tid, sig); /* dying: the wait tells */
 	}
 }
 
@@ -154,7 +156,7 @@ int remote_end(struct remote *r)
 	(void)tracee_set_regs(r->tid, &r->saved);
 	(void)tracee_set_sigmask(r->tid, r->saved_mask);
 	if (r->stopped)
-		(void)kill(r->tid, SIGSTOP);
+		(void)tracee_interrupt(r->tid);
 	return 0;
 }
 

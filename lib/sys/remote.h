@@ -5,7 +5,8 @@
  * In the manner of rr's AutoRemoteSyscalls: begin saves registers and signal mask, end restores them on
  * every path.  The call is made by a `syscall` instruction that is already mapped (in the vdso, or
  * the program's own at a system call stop): nothing is written to the program's memory.  All signals
- * are held off meanwhile; SIGSTOP, which cannot be, is sent again afterwards.
+ * are held off meanwhile.  SIGSTOP cannot be: its process is stopped then, all but the tracee, which goes on with our
+ * calls; at the end it reports its group stop anew, or that it was continued.
  *
  * Only for moments when the tracee cannot wait for us, or only in a way that `idle` serves (its faults): it must
  * not wait for another tracee.
@@ -21,7 +22,7 @@ struct remote {
 	u64 site; /* address of a syscall instruction in the tracee */
 	sc_regs saved;
 	u64 saved_mask;
-	bool stopped;              /* a SIGSTOP came in between */
+	bool stopped;              /* its process was stopped in between, and it went on */
 	pid_t child;               /* the task that an injected clone made; 0: none */
 	void (*idle)(void *arg);   /* see remote_begin() */
 	void *idle_arg;

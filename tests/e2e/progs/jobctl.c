@@ -157,6 +157,76 @@ static void threads_stop_together(void)
 	SYS(close(gate[1]));
 }
 
+static void *one_byte(void *unused)
+{
+	CHECK(SYS(write(gate[1], "x", 1)) == 1);
+	return NULL;
+}
+
+static void make_threads(void *unused)
+{
+	signal(SIGPIPE, SIG_DFL);
+	for (;;)
+		run_threads(4, one_byte);
+}
+
+/* Nor does a thread run that was being made when its process was stopped. */
+static void newborn_threads_stop(void)
+{
+	pid_t pid;
+
+	SYS(pipe2(gate, 0));
+	SYS(fcntl(gate[0], F_SETFL, O_NONBLOCK));
+	pid = fork_run(make_threads, NULL);
+	for (int i = 0; i < 60; i++) {
+		expect_running();
+		SYS(kill(pid, SIGSTOP));
+		expect_stop(pid, SIGSTOP);
+		drain();
+		sleep_ms(3);
+		CHECK(drain() == 0, "a thread runs although its process is stopped (round %d)", i);
+		SYS(kill(pid, SIGCONT));
+		expect_continue(pid);
+	}
+	SYS(kill(pid, SIGKILL));
+	expect_signal(pid, SIGKILL);
+	SYS(close(gate[0]));
+	SYS(close(gate[1]));
+}
+
+static void nothing(void *unused)
+{
+}
+
+static void make_children(void *unused)
+{
+	signal(SIGPIPE, SIG_DFL);
+	for (;;) {
+		expect_exit(fork_run(nothing, NULL), 0);
+		one_byte(NULL);
+	}
+}
+
+/* Stopped and continued at once, at any moment of its forks: it goes on. */
+static void continued_at_once(void)
+{
+	pid_t pid;
+
+	SYS(pipe2(gate, 0));
+	SYS(fcntl(gate[0], F_SETFL, O_NONBLOCK));
+	pid = fork_run(make_children, NULL);
+	for (int i = 0; i < 200; i++) {
+		SYS(kill(pid, SIGSTOP));
+		SYS(kill(pid, SIGCONT));
+		if (i % 4 == 0)
+			expect_running();
+	}
+	SYS(kill(pid, SIGKILL));
+	expect_signal(pid, SIGKILL);
+	SYS(close(gate[0]));
+	SYS(close(gate[1]));
+}
+
 static siginfo_t chld;
 
 static void on_chld(int sig, siginfo_t *si, void *ctx)
@@ -223,6 +293,8 @@ int main(void)
 	RUN(stop_and_continue);
 	RUN(stops_itself);
 	RUN(threads_stop_together);
+	RUN(newborn_threads_stop);
+	RUN(continued_at_once);
 	RUN(sigchld_codes);
 	RUN(group_signals);
 	return 0;
