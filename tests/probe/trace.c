@@ -155,6 +155,40 @@ PROBE(group_stop, "a seized task's group stop (LISTEN) and continuation reach it
 	EXPECT_EQ(reap(parent), 0);
 }
 
+PROBE(group_stop_interrupt, "resumed from its group stop a task runs, stopped or not; interrupted before, "
+			    "it reports that stop anew, or that it was continued")
+{
+	struct lab *lab = lab_new();
+	pid_t child = fork_child();
+	long seen;
+
+	if (!child)
+		for (;;)
+			atomic_fetch_add(&lab->value[0], 1);
+	EXPECT_EQ(tracee_seize(child), 0);
+	kill(child, SIGSTOP);
+	EXPECT_EQ(wait_for(child, TE_SIGNAL).status, SIGSTOP);
+	EXPECT_EQ(tracee_resume(child, SIGSTOP), 0);
+	wait_for(child, TE_GROUP_STOP);
+	seen = atomic_load(&lab->value[0]);
+	EXPECT_EQ(tracee_interrupt(child), 0);
+	EXPECT_EQ(tracee_resume(child, 0), 0);
+	wait_for(child, TE_GROUP_STOP);
+	EXPECT_EQ(atomic_load(&lab->value[0]), seen);
+	EXPECT_EQ(tracee_resume(child, 0), 0);
+	while (atomic_load(&lab->value[0]) == seen)
+		;
+	EXPECT_EQ(tracee_interrupt(child), 0);
+	wait_for(child, TE_GROUP_STOP);
+	EXPECT_EQ(tracee_interrupt(child), 0);
+	kill(child, SIGCONT);
+	EXPECT_EQ(tracee_resume(child, 0), 0);
+	wait_for(child, TE_NEW);
+	kill(child, SIGKILL);
+	while (tracee_wait(child).event != TE_KILLED)
+		(void)tracee_resume(child, 0);
+}
+
 /* ---- trapped calls ---- */
 
 static void one_trapped_call(struct lab *lab)
