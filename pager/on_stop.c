@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "base/check.h"
 #include "dump.h"
@@ -391,7 +392,7 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 		if (t->space)
 			sc_abandon(sup, t); /* the call it was in will have no other end */
 		if (check_level >= CHECK_AUDIT && t->space && mm_users(t->space->mm) == 1 &&
-		    !t->space->caller && !(s.msg & 0x7f)) /* R21 */
+		    !t->space->caller && WIFEXITED((int)s.msg)) /* R21 */
 			audit_space(t->space, "exit");
 		exit_begin(t, (int)s.msg);
 		break;

@@ -97,6 +97,12 @@ static int call_result(struct remote *r, long *result)
 	return 0;
 }
 
+/* -ERESTARTSYS to -ERESTART_RESTARTBLOCK: a SIGSTOP was pending, nothing was done, and the call is to be made again. */
+static bool is_restart(long result)
+{
+	return result <= -512 && result >= -516;
+}
+
 int remote_begin_at_call(struct remote *r, pid_t tid, void (*idle)(void *arg), void *arg)
 {
 	sc_regs regs;
@@ -119,12 +125,15 @@ int remote_syscall(struct remote *r, long *result, long nr, u64 a0, u64 a1, u64 
 	if (r->death.event != TE_NONE)
 		return -ESRCH;
 	sc_aim(&regs, r->site, nr, (const u64[]){ a0, a1, a2, a3, a4, a5 });
-	(void)tracee_set_regs(r->tid, &regs);
-	if (next_syscall_stop(r)) /* entry */
-		return -ESRCH;
-	if (next_syscall_stop(r)) /* exit */
-		return -ESRCH;
-	return call_result(r, result);
+	do {
+		(void)tracee_set_regs(r->tid, &regs);
+		if (next_syscall_stop(r)) /* entry */
+			return -ESRCH;
+		if (next_syscall_stop(r)) /* exit */
+			return -ESRCH;
+		(void)call_result(r, result);
+	} while (is_restart(*result));
+	return 0;
 }
 
 int remote_syscall_served(struct remote *r, long *result, long nr, u64 last_arg,

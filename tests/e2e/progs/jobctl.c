@@ -56,29 +56,45 @@ static void expect_running(void)
 	CHECK(0, "the child does not run");
 }
 
-static void expect_still(void)
+static void expect_still(int ms)
 {
 	drain();
-	sleep_ms(30);
+	sleep_ms(ms);
 	CHECK(drain() == 0, "the child runs although it is stopped");
+}
+
+/* A child that runs fn, in a process group of its own, and writes to the gate. */
+static pid_t start(void (*fn)(void *))
+{
+	pid_t pid;
+
+	SYS(pipe2(gate, 0));
+	SYS(fcntl(gate[0], F_SETFL, O_NONBLOCK));
+	pid = fork_run(fn, NULL);
+	/* Not an orphaned process group, or the terminal's stop signals are discarded. */
+	SYS(setpgid(pid, pid));
+	return pid;
+}
+
+static void end_by(pid_t pid, int sig)
+{
+	SYS(kill(pid, sig));
+	expect_signal(pid, sig);
+	SYS(close(gate[0]));
+	SYS(close(gate[1]));
 }
 
 static void stop_and_continue(void)
 {
 	static const int sigs[] = { SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU };
-	pid_t pid;
+	pid_t pid = start(count);
 
-	SYS(pipe2(gate, 0));
-	SYS(fcntl(gate[0], F_SETFL, O_NONBLOCK));
-	pid = fork_run(count, NULL);
-	/* Not an orphaned process group, or the terminal's stop signals are discarded. */
-	SYS(setpgid(pid, pid));
 	for (int round = 0; round < 3; round++) {
 		for (size_t i = 0; i < ARRAY_SIZE(sigs); i++) {
 			expect_running();
 			SYS(kill(pid, sigs[i]));
 			expect_stop(pid, sigs[i]);
-			expect_still();
+			expect_still(30);
 			SYS(kill(pid, SIGCONT));
 			expect_continue(pid);
 		}
@@ -86,10 +102,7 @@ static void stop_and_continue(void)
 	expect_running();
 	SYS(kill(pid, SIGSTOP));
 	expect_stop(pid, SIGSTOP);
-	SYS(kill(pid, SIGKILL));
-	expect_signal(pid, SIGKILL);
-	SYS(close(gate[0]));
-	SYS(close(gate[1]));
+	end_by(pid, SIGKILL);
 }
 
 static atomic_int conts;
@@ -138,23 +151,17 @@ static void count_in_threads(void *unused)
 /* All threads of a process stop, and all go on. */
 static void threads_stop_together(void)
 {
-	pid_t pid;
+	pid_t pid = start(count_in_threads);
 
-	SYS(pipe2(gate, 0));
-	SYS(fcntl(gate[0], F_SETFL, O_NONBLOCK));
-	pid = fork_run(count_in_threads, NULL);
 	for (int i = 0; i < 4; i++) {
 		expect_running();
 		SYS(kill(pid, SIGSTOP));
 		expect_stop(pid, SIGSTOP);
-		expect_still();
+		expect_still(30);
 		SYS(kill(pid, SIGCONT));
 		expect_continue(pid);
 	}
-	SYS(kill(pid, SIGTERM));
-	expect_signal(pid, SIGTERM);
-	SYS(close(gate[0]));
-	SYS(close(gate[1]));
+	end_by(pid, SIGTERM);
 }
 
 static void *one_byte(void *unused)
@@ -173,58 +180,35 @@ static void make_threads(void *unused)
 /* Nor does a thread run that was being made when its process was stopped. */
 static void newborn_threads_stop(void)
 {
-	pid_t pid;
+	pid_t pid = start(make_threads);
 
-	SYS(pipe2(gate, 0));
-	SYS(fcntl(gate[0], F_SETFL, O_NONBLOCK));
-	pid = fork_run(make_threads, NULL);
 	for (int i = 0; i < 60; i++) {
 		expect_running();
 		SYS(kill(pid, SIGSTOP));
 		expect_stop(pid, SIGSTOP);
-		drain();
-		sleep_ms(3);
-		CHECK(drain() == 0, "a thread runs although its process is stopped (round %d)", i);
+		expect_still(3);
 		SYS(kill(pid, SIGCONT));
 		expect_continue(pid);
 	}
-	SYS(kill(pid, SIGKILL));
-	expect_signal(pid, SIGKILL);
-	SYS(close(gate[0]));
-	SYS(close(gate[1]));
+	end_by(pid, SIGKILL);
 }
 
 static void nothing(void *unused)
 {
 }
 
-static void make_children(void *unused)
-{
-	signal(SIGPIPE, SIG_DFL);
-	for (;;) {
-		expect_exit(fork_run(nothing, NULL), 0);
-		one_byte(NULL);
-	}
-}
-
-/* Stopped and continued at once, at any moment of its forks: it goes on. */
+/* Stopped and continued at once, in its first steps: it goes on. */
 static void continued_at_once(void)
 {
-	pid_t pid;
+	for (int i = 0; i < 100; i++) {
+		pid_t pid = fork_run(nothing, NULL);
 
-	SYS(pipe2(gate, 0));
-	SYS(fcntl(gate[0], F_SETFL, O_NONBLOCK));
-	pid = fork_run(make_children, NULL);
-	for (int i = 0; i < 200; i++) {
-		SYS(kill(pid, SIGSTOP));
-		SYS(kill(pid, SIGCONT));
-		if (i % 4 == 0)
-			expect_running();
+		for (int n = 0; n < 3; n++) {
+			SYS(kill(pid, SIGSTOP));
+			SYS(kill(pid, SIGCONT));
+		}
+		expect_exit(pid, 0);
 	}
-	SYS(kill(pid, SIGKILL));
-	expect_signal(pid, SIGKILL);
-	SYS(close(gate[0]));
-	SYS(close(gate[1]));
 }
 
 static siginfo_t chld;
@@ -275,7 +259,7 @@ static void group_signals(void)
 	SYS(kill(-pid, SIGSTOP));
 	expect_stop(pid, SIGSTOP);
 	sleep_ms(20);
-	expect_still();
+	expect_still(30);
 	SYS(kill(-pid, SIGCONT));
 	expect_continue(pid);
 	expect_running();
