@@ -211,24 +211,26 @@ static void collect_stubs(struct sup *sup)
 			stager_end(st);
 }
 
-static void run_loop(struct sup *sup)
+/* Calls that reclaim_work() starts may have put events into the queue (reclaim_pump): those are not slept on. */
+static void wait_and_dispatch(struct sup *sup)
 {
 	struct ring_event ev[EVENT_BATCH];
+	bool due = sup->nr_queued || reclaim_due(sup);
+	int n = ring_wait(&sup->ring, ev, EVENT_BATCH, due ? 0 : UINT64_MAX);
 
+	for (int i = 0; i < n; i++)
+		sup_queue(sup, &ev[i]);
+	dispatch_queue(sup);
+}
+
+static void run_loop(struct sup *sup)
+{
 	while (sup->nr_tasks) {
-		int n = ring_wait(&sup->ring, ev, EVENT_BATCH, UINT64_MAX);
-
-		for (int i = 0; i < n; i++)
-			sup_queue(sup, &ev[i]);
-		dispatch_queue(sup);
+		wait_and_dispatch(sup);
 		reclaim_work(sup);
 	}
 	while (!list_empty(&sup->stagers)) { /* the packer may still read for one */
-		int n = ring_wait(&sup->ring, ev, EVENT_BATCH, UINT64_MAX);
-
-		for (int i = 0; i < n; i++)
-			sup_queue(sup, &ev[i]);
-		dispatch_queue(sup);
+		wait_and_dispatch(sup);
 		collect_stubs(sup);
 	}
 }

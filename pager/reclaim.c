@@ -279,6 +279,11 @@ void reclaim_tick(struct sup *sup)
 	sup->reclaim->waiting = false; /* whoever is refused again says so */
 }
 
+bool reclaim_due(struct sup *sup)
+{
+	return sup->reclaim && sup->reclaim->calls_due && space_with_calls_due(sup);
+}
+
 bool reclaim_waits(const struct sup *sup)
 {
 	return sup->reclaim && (sup->reclaim->waiting || sup->reclaim->running);

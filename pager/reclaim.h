@@ -45,6 +45,8 @@ void reclaim_tick(struct sup *sup);
 void reclaim_work(struct sup *sup);
 /* Is this completion for the reclaimer?  Then act on it. */
 bool reclaim_event(struct sup *sup, const struct ring_event *ev);
+/* Has reclaim_work() left a call that can start now?  Then it is to be called again before any wait. */
+bool reclaim_due(struct sup *sup);
 /* Something that waits is looked at by the tick: must it go on? */
 bool reclaim_waits(const struct sup *sup);
 /*
