@@ -105,14 +105,27 @@ static void lost_page(struct space *space, const struct parked_fault *f)
 }
 
 /*
- * The kernel writes a new task's tid into its memory before its first stop.  All pages are its parent's still, and none
- * of them can leave before the new address space has a stager: so this fault may exceed the budget.  So may those
- * of a space that has lost its stub (a thread is in execve, which ends all others) until it has another.
+ * May the fault exceed the budget?  The kernel writes a new task's tid into its memory before its first stop.  All pages
+ * are its parent's still, and none of them can leave before the new address space has a stager.  So it is in a space
+ * that has lost its stub (a thread is in execve, which ends all others) until it has another; and where a fork, or a call of which
+ * the model has no plan is in the kernel, for that call's own arguments: nothing leaves before its end (may_evict).
  */
-static enum fault_result answer(struct space *space, struct vm_fault *vmf)
+static bool cannot_wait(const struct space *space, pid_t tid)
+{
+	const struct task *caller = space->caller, *t;
+
+	if (space->newborn || space->restage)
+		return true;
+	if (!caller || (caller->call.plan && !space->forking))
+		return false;
+	t = task_find(space->sup, tid);
+	return t == caller || !t || t->space != space; /* another pid namespace's: it may be the caller */
+}
+
+static enum fault_result answer(struct space *space, pid_t tid, struct vm_fault *vmf)
 {
 	struct reclaim *r = mm_reclaim(space->sup->world);
-	u32 pass = space->newborn || space->restage;
+	u32 pass = cannot_wait(space, tid);
 	enum fault_result result;
 
 	r->emergency += pass;
@@ -137,7 +150,7 @@ static void handle(struct space *space, const struct parked_fault *f)
 	case NOW:
 		break;
 	}
-	switch (answer(space, &vmf)) {
+	switch (answer(space, f->tid, &vmf)) {
 	case FAULT_RESOLVED:
 		count_handled(&sup->stats, &vmf, f->since_ns, now_ns());
 		if (vmf.handler == FH_DO_SWAP_PAGE || vmf.handler == FH_DO_SWAP_PAGE_SOFT)

@@ -33,12 +33,13 @@ static u64 demand(const struct space *space)
 	return c.anon_rss + c.swap_ptes;
 }
 
+/* Of those that can be ended: the one of a fork that is under way has no task yet. */
 static struct space *largest(struct sup *sup)
 {
 	struct space *space, *found = NULL;
 
 	list_for_each_entry(space, &sup->spaces, link)
-		if (!found || demand(space) > demand(found))
+		if (task_of_space(sup, space, NULL) && (!found || demand(space) > demand(found)))
 			found = space;
 	return found;
 }

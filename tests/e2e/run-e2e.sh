@@ -72,9 +72,11 @@ one()
 	"$bin/runone" -t "$limit" -o "$work/out" -e "$work/err" -s "$work/st" -- \
 		"$upager" run --check "$check" $extra -- "$@"
 	if ! cmp -s "$work/native.st" "$work/st"; then
-		fail "$name" "ended '$(tr '\n' ' ' <"$work/st")', natively '$(tr '\n' ' ' <"$work/native.st")'; last line of stdout: $(tail -n 1 "$work/out")"
+		fail "$name" "ended '$(tr '\n' ' ' <"$work/st")', natively '$(tr '\n' ' ' <"$work/native.st")'; last line of stdout: $(tail -n 1 "$work/out"), of stderr: $(tail -n 1 "$work/err")"
 	elif ! cmp -s "$work/native.out" "$work/out"; then
 		fail "$name" "stdout differs: $(cmp "$work/native.out" "$work/out" 2>&1 | head -n 1)"
+	elif [ -s "$work/err" ]; then # natively there was nothing
+		fail "$name" "said: $(head -n 1 "$work/err")"
 	else
 		passed=$((passed + 1))
 		echo "ok $name"
