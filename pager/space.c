@@ -18,6 +18,7 @@
 #include "sup.h"
 #include "sys/notify.h"
 #include "sys/remote.h"
+#include "sys/rlimits.h"
 #include "sys/uffd.h"
 
 #define SPACE_TAG(space) ((u64)(space)->id)
@@ -306,31 +307,35 @@ static int make_uffd_by_dev(struct sup *sup, struct remote *r, long *fd)
 	return remote_syscall(r, &closed, SYS_close, (u64)dev, 0, 0, 0, 0, sup->secret);
 }
 
-/* Make a userfaultfd inside the tracee and take it out.  Returns 0 (*uffd may be -1: refused), -ESRCH. */
+/* Make a userfaultfd inside the tracee and take it out.  Returns 0 (*uffd: it, or why not, -errno), -ESRCH. */
 static int make_uffd(struct sup *sup, struct task *t, u64 site, int *uffd,
 		     struct tracee_stop *death)
 {
+	struct rlimits limits;
 	struct remote r;
 	long fd = -EPERM, closed;
-	int ret;
+	int ret, err;
 
-	*uffd = -1;
+	rlimits_lift(&limits, t->tid);
 	ret = remote_begin(&r, t->tid, site, NULL, NULL);
 	if (!ret)
 		ret = remote_syscall(&r, &fd, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0,
 				     sup->secret);
 	if (!ret && fd < 0)
 		ret = make_uffd_by_dev(sup, &r, &fd);
+	*uffd = (int)fd;
 	if (!ret && fd >= 0) {
 		*uffd = pidfd_getfd_of(t->pidfd, (int)fd);
 		ret = remote_syscall(&r, &closed, SYS_close, (u64)fd, 0, 0, 0, 0, sup->secret);
 	}
+	rlimits_restore(&limits);
 	if (!ret)
 		ret = remote_end(&r);
 	*death = r.death;
-	if (*uffd >= 0 && (ret || uffd_api(*uffd, sup->uffd_features))) {
+	err = *uffd >= 0 && !ret ? uffd_api(*uffd, sup->uffd_features) : 0;
+	if (*uffd >= 0 && (ret || err)) {
 		close(*uffd);
-		*uffd = -1;
+		*uffd = err;
 	}
 	return ret;
 }
@@ -382,7 +387,7 @@ static void read_name(struct space *space, pid_t tid)
 int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death)
 {
 	struct mm_struct *mm;
-	int uffd = -1;
+	int uffd = -ENXIO; /* no vdso: no place for our calls */
 	u64 vdso;
 	int ret;
 
@@ -395,8 +400,8 @@ int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death)
 			return ret;
 	}
 	if (uffd < 0 && sup->stats.unmanaged_images++ == 0)
-		fprintf(stderr, "upager: process %d may not create a userfaultfd; "
-				"the kernel pages it (see upager doctor)\n", t->tid);
+		fprintf(stderr, "upager: process %d cannot be given a userfaultfd: %s; "
+				"the kernel pages it (see upager doctor)\n", t->tid, strerror(-uffd));
 	mm = mm_alloc(sup->world, NULL);
 	BUG_ON(!mm);
 	t->space = space_create(sup, mm, uffd, t->tid);

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,6 +22,7 @@
 #include "sup.h"
 #include "sys/notify.h"
 #include "sys/remote.h"
+#include "sys/rlimits.h"
 #include "sys/uapi.h"
 #include "sys/uffd.h"
 
@@ -324,36 +324,6 @@ static void tell_model(struct stager *st)
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, 0, NULL);
 }
 
-/* Limits that the program set for itself are not for what we add: they are lifted for the birth. */
-static const int lifted[] = { RLIMIT_NOFILE, RLIMIT_AS, RLIMIT_NPROC };
-
-static void lift_limits(pid_t tid, struct rlimit saved[])
-{
-	for (size_t i = 0; i < ARRAY_SIZE(lifted); i++) {
-		struct rlimit more;
-
-		saved[i] = (struct rlimit){ RLIM_INFINITY, RLIM_INFINITY };
-		if (prlimit(tid, lifted[i], NULL, &saved[i]))
-			continue;
-		more = saved[i];
-		more.rlim_cur = more.rlim_max;
-		if (lifted[i] == RLIMIT_NOFILE)
-			more.rlim_max = more.rlim_cur = u64_max(more.rlim_max, 1024);
-		else
-			more.rlim_max = more.rlim_cur = RLIM_INFINITY;
-		if (prlimit(tid, lifted[i], &more, NULL)) { /* without privilege, as far as it goes */
-			more = (struct rlimit){ saved[i].rlim_max, saved[i].rlim_max };
-			(void)prlimit(tid, lifted[i], &more, NULL);
-		}
-	}
-}
-
-static void restore_limits(pid_t tid, const struct rlimit saved[])
-{
-	for (size_t i = 0; i < ARRAY_SIZE(lifted); i++)
-		(void)prlimit(tid, lifted[i], &saved[i], NULL);
-}
-
 /* What the task that is begun does for it, and what the thread that it makes does. */
 static void give_birth(struct birth *b)
 {
@@ -369,7 +339,7 @@ static void give_birth(struct birth *b)
 
 int stager_create(struct task *t, struct tracee_stop *death)
 {
-	struct rlimit saved[ARRAY_SIZE(lifted)];
+	struct rlimits limits;
 	struct space *space = t->space;
 	struct sup *sup = space->sup;
 	struct birth b = { .sup = sup, .space = space, .r = &b.caller };
@@ -385,11 +355,11 @@ int stager_create(struct task *t, struct tracee_stop *death)
 	b.st = stager_alloc(space);
 	b.st->jobs++; /* its stub's end must not free it under our hands */
 	mm_reclaim(sup->world)->emergency++;
-	lift_limits(t->tid, saved);
+	rlimits_lift(&limits, t->tid);
 	give_birth(&b);
 	if (b.err)
 		undo(&b);
-	restore_limits(t->tid, saved);
+	rlimits_restore(&limits);
 	b.caller.stopped |= b.stub.stopped;
 	ret = remote_end(&b.caller);
 	mm_reclaim(sup->world)->emergency--;

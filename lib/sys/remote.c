@@ -90,11 +90,13 @@ static int next_syscall_stop(struct remote *r)
 }
 
 /* Pre: at the exit stop. */
-static int call_result(struct remote *r, long *result)
+static long call_result(const struct remote *r)
 {
-	if (tracee_get_result(r->tid, result))
-		*result = -ESRCH; /* killed at the stop: its end is reported at the next resume */
-	return 0;
+	long result;
+
+	if (tracee_get_result(r->tid, &result))
+		return -ESRCH; /* killed at the stop: its end is reported at the next resume */
+	return result;
 }
 
 /* -ERESTARTSYS to -ERESTART_RESTARTBLOCK: a SIGSTOP was pending, nothing was done, and the call is to be made again. */
@@ -131,7 +133,7 @@ int remote_syscall(struct remote *r, long *result, long nr, u64 a0, u64 a1, u64 
 			return -ESRCH;
 		if (next_syscall_stop(r)) /* exit */
 			return -ESRCH;
-		(void)call_result(r, result);
+		*result = call_result(r);
 	} while (is_restart(*result));
 	return 0;
 }
@@ -145,17 +147,20 @@ int remote_syscall_served(struct remote *r, long *result, long nr, u64 last_arg,
 	if (r->death.event != TE_NONE)
 		return -ESRCH;
 	sc_aim(&regs, r->site, nr, (const u64[]){ 0, 0, 0, 0, 0, last_arg });
-	(void)tracee_set_regs(r->tid, &regs);
-	if (next_syscall_stop(r)) /* entry */
-		return -ESRCH;
-	(void)tracee_resume_to_syscall(r->tid, 0);
-	/* No siginfo: it has not stopped again, or is dead. */
-	while (serve(arg) == -EAGAIN && tracee_get_siginfo(r->tid, &info) == -ESRCH &&
-	       !tracee_is_zombie(r->tid))
-		;
-	if (wait_syscall_stop(r)) /* exit */
-		return -ESRCH;
-	return call_result(r, result);
+	do {
+		(void)tracee_set_regs(r->tid, &regs);
+		if (next_syscall_stop(r)) /* entry */
+			return -ESRCH;
+		(void)tracee_resume_to_syscall(r->tid, 0);
+		/* No siginfo: it has not stopped again, or is dead. */
+		while (serve(arg) == -EAGAIN && tracee_get_siginfo(r->tid, &info) == -ESRCH &&
+		       !tracee_is_zombie(r->tid))
+			;
+		if (wait_syscall_stop(r)) /* exit */
+			return -ESRCH;
+		*result = call_result(r);
+	} while (is_restart(*result));
+	return 0;
 }
 
 int remote_end(struct remote *r)
