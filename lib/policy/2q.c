@@ -57,14 +57,10 @@ static void *twoq_init(const struct policy_param *params, u32 nr_params, u64 cap
 		return NULL;
 	p->in_ratio = in;
 	p->out_ratio = out;
-	if (ghost_table_init(&p->table, kout(p, capacity))) {
-		policy_free(p, sizeof(*p));
-		snprintf(err, len, "no memory");
-		return NULL;
-	}
+	ghost_table_init(&p->table);
 	queue_init(&p->a1in, A1IN);
 	queue_init(&p->am, AM);
-	ghost_list_init(&p->a1out, 0);
+	ghost_list_init(&p->a1out, 1);
 	return p;
 }
 
@@ -79,10 +75,7 @@ static void twoq_fini(void *policy)
 static int twoq_resize(void *policy, u64 capacity)
 {
 	struct twoq *p = policy;
-	int ret = ghost_table_resize(&p->table, kout(p, capacity));
 
-	if (ret)
-		return ret;
 	p->policy.capacity = capacity;
 	ghost_trim(&p->table, &p->a1out, kout(p, capacity));
 	return 0;

@@ -26,7 +26,7 @@
 #include "policy/queue.h"
 
 enum { T1, T2 };
-enum { B1, B2 };
+enum { B1 = 1, B2 };
 
 struct arc {
 	struct policy policy;
@@ -46,11 +46,7 @@ static void *arc_init(const struct policy_param *params, u32 nr_params, u64 capa
 	p = policy_new(sizeof(*p), capacity, err, len);
 	if (!p)
 		return NULL;
-	if (ghost_table_init(&p->table, capacity)) {
-		policy_free(p, sizeof(*p));
-		snprintf(err, len, "no memory");
-		return NULL;
-	}
+	ghost_table_init(&p->table);
 	queue_init(&p->t1, T1);
 	queue_init(&p->t2, T2);
 	ghost_list_init(&p->b1, B1);
@@ -83,10 +79,7 @@ static void trim_ghosts(struct arc *p)
 static int arc_resize(void *policy, u64 capacity)
 {
 	struct arc *p = policy;
-	int ret = ghost_table_resize(&p->table, capacity);
 
-	if (ret)
-		return ret;
 	/* T1's share of the whole stays the same.  No overflow below 2^32 pages, 16 TiB. */
 	p->p = p->p * capacity / p->policy.capacity;
 	p->policy.capacity = capacity;

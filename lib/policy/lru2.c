@@ -61,14 +61,10 @@ static void *lru2_init(const struct policy_param *params, u32 nr_params, u64 cap
 		return NULL;
 	p->inactive_ratio = inactive;
 	p->ghost_ratio = ghost;
-	if (ghost_table_init(&p->table, ghost_max(p, capacity))) {
-		policy_free(p, sizeof(*p));
-		snprintf(err, len, "no memory");
-		return NULL;
-	}
+	ghost_table_init(&p->table);
 	queue_init(&p->inactive, INACTIVE);
 	queue_init(&p->active, ACTIVE);
-	ghost_list_init(&p->ghosts, 0);
+	ghost_list_init(&p->ghosts, 1);
 	return p;
 }
 
@@ -83,10 +79,7 @@ static void lru2_fini(void *policy)
 static int lru2_resize(void *policy, u64 capacity)
 {
 	struct lru2 *p = policy;
-	int ret = ghost_table_resize(&p->table, ghost_max(p, capacity));
 
-	if (ret)
-		return ret;
 	p->policy.capacity = capacity;
 	ghost_trim(&p->table, &p->ghosts, ghost_max(p, capacity));
 	return 0;

@@ -78,7 +78,8 @@ struct reclaim_ops {
 	void (*putback)(void *policy, struct reclaim_node *node, enum reclaim_putback why);
 	/*
 	 * A victim is gone.  `key` (not 0) is unique among pages that are out, and what insert() will say
-	 * should it come back.  Afterwards the node is not the policy's any more.
+	 * should it come back; keys are small, about as many as pages ever were out at once (slots).  Afterwards
+	 * the node is not the policy's any more.
 	 */
 	void (*evicted)(void *policy, struct reclaim_node *node, u64 key);
 	/* A page that is in the policy was freed by the program. */

@@ -142,19 +142,15 @@ static void *s3fifo_init(const struct policy_param *params, u32 nr_params, u64 c
 
 	if (!p)
 		return NULL;
-	if (s3fifo_params(p, params, nr_params, err, len))
-		goto free;
-	if (ghost_table_init(&p->table, ghosts_kept(p))) {
-		snprintf(err, len, "no memory");
-		goto free;
+	if (s3fifo_params(p, params, nr_params, err, len)) {
+		policy_free(p, sizeof(*p));
+		return NULL;
 	}
+	ghost_table_init(&p->table);
 	queue_init(&p->small, SMALL);
 	queue_init(&p->main, MAIN);
-	ghost_list_init(&p->ghosts, 0);
+	ghost_list_init(&p->ghosts, 1);
 	return p;
-free:
-	policy_free(p, sizeof(*p));
-	return NULL;
 }
 
 static void s3fifo_fini(void *policy)
@@ -168,15 +164,8 @@ static void s3fifo_fini(void *policy)
 static int s3fifo_resize(void *policy, u64 capacity)
 {
 	struct s3fifo *p = policy;
-	u64 old = p->policy.capacity;
-	int ret;
 
 	p->policy.capacity = capacity;
-	ret = ghost_table_resize(&p->table, ghosts_kept(p));
-	if (ret) {
-		p->policy.capacity = old;
-		return ret;
-	}
 	ghost_trim(&p->table, &p->ghosts, ghosts_kept(p));
 	return 0;
 }
@@ -252,13 +241,10 @@ static void drop_old_ghosts(struct s3fifo *p)
 {
 	u64 max = ghosts_kept(p);
 
-	while (p->ghosts.nr) {
-		struct ghost *g = list_entry(p->ghosts.list.prev, struct ghost, list);
+	struct ghost *g;
 
-		if (ghost_age(p, g) < max)
-			break;
+	while ((g = ghost_oldest(&p->table, &p->ghosts)) && ghost_age(p, g) >= max)
 		ghost_del(&p->table, &p->ghosts, g);
-	}
 }
 
 static void s3fifo_insert(void *policy, struct reclaim_node *node, u64 key, unsigned int flags)
