@@ -97,8 +97,11 @@ static u32 bring(struct space *space, struct prefetch_run *run)
 	}
 	while (done < run->nr) {
 		u64 addr = (run->vpn + (u64)run->stride * done) << PAGE_SHIFT;
-		u32 n = mm_prefetch(space->mm, addr, run->stride == 1 ? run->nr - done : 1, &slot);
+		u32 n;
 
+		if (run->stride != 1 && done + 1 < run->nr)
+			mm_prefetch_expect(space->mm, addr + ((u64)run->stride << PAGE_SHIFT));
+		n = mm_prefetch(space->mm, addr, run->stride == 1 ? run->nr - done : 1, &slot);
 		if (slot)
 			swap_read_ahead(space, addr + n * PAGE_SIZE, slot);
 		came += n + (slot != 0);

@@ -142,12 +142,18 @@ static void backing_prefetched(void *arg, struct mm_struct *mm, u64 addr, bool u
 	prefetch_told(mm_host(mm), addr, used);
 }
 
+static void backing_expect(void *arg, u32 slot)
+{
+	swap_store_expect(((struct sup *)arg)->reclaim->store, slot);
+}
+
 const struct backing_ops swap_backing = {
 	.read = backing_read,
 	.read_now = backing_read_now,
 	.drop = backing_drop,
 	.is_tight = backing_is_tight,
 	.prefetched = backing_prefetched,
+	.expect = backing_expect,
 };
 
 void swap_read_ahead(struct space *space, u64 addr, u32 slot)

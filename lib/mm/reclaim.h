@@ -54,6 +54,8 @@ struct backing_ops {
 	 * come back, and then was).  NULL: nobody asks.
 	 */
 	void (*prefetched)(void *arg, struct mm_struct *mm, u64 addr, bool used);
+	/* read() of `slot` follows soon: its bytes may be fetched into the cache.  May be NULL. */
+	void (*expect)(void *arg, u32 slot);
 };
 
 /* The model's part of reclaim.  Embedded in mm_world. */
@@ -167,6 +169,8 @@ void mm_readopt(struct mm_struct *mm, u64 addr);
  * its bytes must be waited for.  Returns pages brought.
  */
 u32 mm_prefetch(struct mm_struct *mm, u64 addr, u32 nr, u32 *slot);
+/* mm_prefetch() of addr follows soon: where it is swapped out, its bytes may be fetched into the cache. */
+void mm_prefetch_expect(struct mm_struct *mm, u64 addr);
 /* A prefetched page is known to have been used: its stream went on behind it. */
 void mm_prefetch_used(struct mm_struct *mm, u64 addr);
 #define SWAP_BUF_PAGES 64u

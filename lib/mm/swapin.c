@@ -79,18 +79,32 @@ static bool may_unstage(const struct vm_area_struct *vma, const struct frame *ca
 	       (vma->vm_flags & (VM_ACCESS_FLAGS | VM_LOCKED)) == (VM_READ | VM_WRITE);
 }
 
+/* A page is about to come: what is read one after the other then misses the cache at the same time, now. */
+static void expect_swapin(struct mm_world *world, swp_entry_t entry)
+{
+	const struct backing_ops *backing = world->config.backing;
+
+	if (backing->expect)
+		backing->expect(world->config.backing_arg, entry.val);
+	if (world->reclaim.ops && world->reclaim.ops->expect)
+		world->reclaim.ops->expect(world->reclaim.policy, entry.val);
+}
+
 enum fault_result do_swap_page(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr,
 			       struct pte_ref ref)
 {
 	struct mm_struct *mm = vma->vm_mm;
 	struct mm_world *world = mm->world;
 	swp_entry_t entry = pte_to_swp_entry(pte_get(ref));
-	struct frame *cache = swap_cache_lookup(world, entry);
-	bool soft = cache && cache->state == FRAME_STAGED;
+	struct frame *cache;
+	bool soft;
 	const void *page;
 	u64 done = 0;
 	int err;
 
+	expect_swapin(world, entry);
+	cache = swap_cache_lookup(world, entry);
+	soft = cache && cache->state == FRAME_STAGED;
 	if (cache && cache->state == FRAME_BUSY)
 		return FAULT_PARKED;
 	if (anon_vma_prepare(vma) || frame_reserve(world, 0, 1))
@@ -165,6 +179,8 @@ static u32 gather(struct vm_area_struct *vma, u64 addr, struct pte_ref ref, u32 
 
 		if (!pte_swap(pte) || swap_cache_lookup(world, entry))
 			break;
+		if (nr + 1 < max && pte_swap(ref.table->pte[ref.index + nr + 1]))
+			expect_swapin(world, pte_to_swp_entry(ref.table->pte[ref.index + nr + 1]));
 		err = world->config.backing->read_now(world->config.backing_arg, entry.val,
 						      buf + nr * PAGE_SIZE);
 		if (err == -EAGAIN)
@@ -173,6 +189,14 @@ static u32 gather(struct vm_area_struct *vma, u64 addr, struct pte_ref ref, u32 
 			break;
 	}
 	return nr;
+}
+
+void mm_prefetch_expect(struct mm_struct *mm, u64 addr)
+{
+	pte_t pte = addr < TASK_SIZE ? pte_lookup(mm, addr) : (pte_t){ 0 };
+
+	if (pte_swap(pte))
+		expect_swapin(mm->world, pte_to_swp_entry(pte));
 }
 
 u32 mm_prefetch(struct mm_struct *mm, u64 addr, u32 nr, u32 *slot)

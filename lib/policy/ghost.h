@@ -46,6 +46,13 @@ void ghost_list_init(struct ghost_list *l, u8 id);
 
 /* Return: the ghost of `key`, whichever list it is on, or NULL. */
 struct ghost *ghost_find(const struct ghost_table *t, u64 key);
+/* Have the ghost of `key` fetched into the cache. */
+static inline void ghost_expect(const struct ghost_table *t, u64 key)
+{
+	if (key < t->nr_keys)
+		__builtin_prefetch(&t->ghost[key]);
+}
+
 /* Return: the oldest of the list, or NULL. */
 struct ghost *ghost_oldest(const struct ghost_table *t, const struct ghost_list *l);
 /*

@@ -86,7 +86,9 @@ struct reclaim_ops {
 	void (*forget)(void *policy, struct reclaim_node *node);
 	/* A page that is out was freed by the program: its key will come to mean another page. */
 	void (*forget_key)(void *policy, u64 key);
-	/* The rest may be NULL, and is in every built-in policy. */
+	/* The rest may be NULL, and but for expect() is in every built-in policy. */
+	/* insert() with this key follows soon: what it looks at first may be fetched into the cache. */
+	void (*expect)(void *policy, u64 key);
 	/* A victim was freed by the program before it was evicted: the node is nobody's any more. */
 	void (*dropped)(void *policy, struct reclaim_node *node);
 	/* An address space (`id` is never used again; `name`: of its program) came to be, or is gone. */

@@ -247,6 +247,13 @@ static void drop_old_ghosts(struct s3fifo *p)
 		ghost_del(&p->table, &p->ghosts, g);
 }
 
+static void s3fifo_expect(void *policy, u64 key)
+{
+	const struct s3fifo *p = policy;
+
+	ghost_expect(&p->table, key);
+}
+
 static void s3fifo_insert(void *policy, struct reclaim_node *node, u64 key, unsigned int flags)
 {
 	struct s3fifo *p = policy;
@@ -369,4 +376,5 @@ const struct reclaim_ops s3fifo_ops = {
 	.evicted = s3fifo_evicted,
 	.forget = s3fifo_forget,
 	.forget_key = s3fifo_forget_key,
+	.expect = s3fifo_expect,
 };

@@ -258,12 +258,7 @@ static void pool_free(struct swap_store *store, struct entry *e)
 
 static void pool_get(const struct swap_store *store, const struct entry *e, void *page)
 {
-	const u8 *data = zpool_at(store->pool, e->place);
-
-	/* Nobody has looked at it since it was put there: all its lines at once, not one after the other. */
-	for (u32 i = 0; i < e->len; i += CACHE_LINE)
-		__builtin_prefetch(data + i);
-	unpack(store->zstd, e->kind, data, e->len, page);
+	unpack(store->zstd, e->kind, zpool_at(store->pool, e->place), e->len, page);
 }
 
 /* ---- from the pool to the file ---- */
@@ -414,6 +409,19 @@ int swap_store_put(struct swap_store *store, u32 slot, const struct packed *page
 }
 
 /* ---- get ---- */
+
+void swap_store_expect(const struct swap_store *store, u32 slot)
+{
+	const struct entry *e = entry_lookup(store, slot);
+	const u8 *data;
+
+	if (!e || e->state != POOL)
+		return;
+	/* Nobody has looked at it since it was put there: all its lines at once, not one after the other. */
+	data = zpool_at(store->pool, e->place);
+	for (u32 i = 0; i < e->len; i += CACHE_LINE)
+		__builtin_prefetch(data + i);
+}
 
 int swap_store_get_now(struct swap_store *store, u32 slot, void *page)
 {

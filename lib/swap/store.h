@@ -78,6 +78,8 @@ int must_check swap_store_put(struct swap_store *store, u32 slot, const struct p
  * Pre: the slot is not empty.  page: aligned to 4096.
  */
 int must_check swap_store_get(struct swap_store *store, u32 slot, void *page, void *cookie);
+/* A get of `slot` follows soon: have its bytes fetched into the cache. */
+void swap_store_expect(const struct swap_store *store, u32 slot);
 /* As get, but -EAGAIN instead of a read from the file: for prefetch of what is at hand. */
 int must_check swap_store_get_now(struct swap_store *store, u32 slot, void *page);
 /* Does `slot` hold bytes with this hash?  Not if it is empty, or cannot be read. */
