@@ -3,6 +3,7 @@
 #include "reclaim.h"
 
 #include <sched.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -233,12 +234,21 @@ static void start_calls(struct sup *sup)
 		space_call_done(space);
 }
 
+/* To a few ms: the ages of pages need no better, and the exact clock costs more, once for each fault. */
+static u32 coarse_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (u32)((u64)ts.tv_sec * 1000 + (u64)ts.tv_nsec / 1000000);
+}
+
 /* What can be done without letting anybody go on. */
 static void work_quietly(struct sup *sup)
 {
 	struct stager *st;
 
-	mm_reclaim(sup->world)->now_ms = (u32)(now_ns() / 1000000);
+	mm_reclaim(sup->world)->now_ms = coarse_ms();
 	collect_all(sup);
 	if (!list_empty(&sup->reclaim->zaps_new))
 		zaps_submit(sup);
