@@ -18,7 +18,6 @@
  * Source: Johnson, Shasha, "2Q: a low overhead high performance buffer management replacement
  * algorithm", VLDB 1994, the full version.
  */
-#include <errno.h>
 
 #include "policy/ghost.h"
 #include "policy/param.h"

@@ -18,7 +18,6 @@
  * works with the p of before this request, and does not know whether the page that is to come was
  * in B2.
  */
-#include <errno.h>
 
 #include "policy/ghost.h"
 #include "policy/param.h"

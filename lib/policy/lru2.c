@@ -21,7 +21,6 @@
  * Source: Linux mm/vmscan.c (shrink_folio_list, shrink_active_list, inactive_is_low),
  * mm/workingset.c.
  */
-#include <errno.h>
 
 #include "policy/ghost.h"
 #include "policy/param.h"
