@@ -35,11 +35,18 @@ enum when {
 	RAW,	/* without the model, which will look at its end what came of it */
 };
 
+/* A tid that names none of our tasks of this space is of another pid namespace, and may be the caller's.  Pre: caller. */
+static bool may_be_caller(const struct space *space, pid_t tid)
+{
+	const struct task *t = task_find(space->sup, tid);
+
+	return t == space->caller || !t || t->space != space;
+}
+
 /* Can this fault be answered while a call of the same mm is in the kernel? */
 static enum when when_to_answer(const struct space *space, const struct parked_fault *f)
 {
 	const struct task *caller = space->caller;
-	struct task *t;
 	struct vma_info v;
 
 	if (!caller)
@@ -51,13 +58,11 @@ static enum when when_to_answer(const struct space *space, const struct parked_f
 		return NOW;
 	/*
 	 * The call itself fills pages (of locked memory that it moved or grew), which the model has only
-	 * after commit.  It must not wait for its own end.  A tid that names none of our tasks (another
-	 * pid namespace) may be it.
+	 * after commit.  It must not wait for its own end.
 	 */
-	t = task_find(space->sup, f->tid);
-	if (t == caller)
+	if (f->tid == caller->tid)
 		mm_plan_filling(caller->call.plan);
-	if (t == caller || !t || t->space != space) {
+	if (may_be_caller(space, f->tid)) {
 		if (range_contains(mm_plan_zaps(caller->call.plan), f->address) ||
 		    !mm_find_vma(space->mm, f->address, &v) || f->address < v.start)
 			return f->flags & FAULT_FLAG_WP ? NOW : RAW;
@@ -107,19 +112,18 @@ static void lost_page(struct space *space, const struct parked_fault *f)
 /*
  * May the fault exceed the budget?  The kernel writes a new task's tid into its memory before its first stop.  All pages
  * are its parent's still, and none of them can leave before the new address space has a stager.  So it is in a space
- * that has lost its stub (a thread is in execve, which ends all others) until it has another; and where a fork, or a call of which
- * the model has no plan is in the kernel, for that call's own arguments: nothing leaves before its end (may_evict).
+ * that has lost its stub (a thread is in execve, which ends all others) until it has another; and where a fork, or a call
+ * of which the model has no plan, is in the kernel, for its own arguments: nothing leaves before its end (may_evict).
  */
 static bool cannot_wait(const struct space *space, pid_t tid)
 {
-	const struct task *caller = space->caller, *t;
+	const struct task *caller = space->caller;
 
 	if (space->newborn || space->restage)
 		return true;
 	if (!caller || (caller->call.plan && !space->forking))
 		return false;
-	t = task_find(space->sup, tid);
-	return t == caller || !t || t->space != space; /* another pid namespace's: it may be the caller */
+	return may_be_caller(space, tid);
 }
 
 static enum fault_result answer(struct space *space, pid_t tid, struct vm_fault *vmf)

@@ -193,7 +193,7 @@ u64 commit_limit(const struct run_options *opt);
 /* ---- task.c ---- */
 /* A pidfd, which the front waits on should we die; -1 when it cannot be had. */
 int pidfd_of(pid_t tgid);
-/* A copy of descriptor `fd` of that process, or -1. */
+/* A copy of descriptor `fd` of that process, or -errno. */
 int pidfd_getfd_of(int pidfd, int fd);
 struct task *task_find(struct sup *sup, pid_t tid);
 /* Find or make. */

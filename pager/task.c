@@ -5,6 +5,7 @@
  * A task is made when we first hear of it (its own first stop or its parent's event, in either order)
  * and freed when its end is reported.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,7 +20,9 @@ int pidfd_of(pid_t tgid)
 
 int pidfd_getfd_of(int pidfd, int fd)
 {
-	return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	int copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+
+	return copy < 0 ? -errno : copy;
 }
 
 static struct list_head *bucket(struct sup *sup, pid_t tid)

@@ -80,10 +80,13 @@ static bool may_unstage(const struct vm_area_struct *vma, const struct frame *ca
 }
 
 /* A page is about to come: what is read one after the other then misses the cache at the same time, now. */
-static void expect_swapin(struct mm_world *world, swp_entry_t entry)
+static void expect_swapin(struct mm_world *world, pte_t pte)
 {
 	const struct backing_ops *backing = world->config.backing;
+	swp_entry_t entry = pte_to_swp_entry(pte);
 
+	if (!pte_swap(pte))
+		return;
 	if (backing->expect)
 		backing->expect(world->config.backing_arg, entry.val);
 	if (world->reclaim.ops && world->reclaim.ops->expect)
@@ -102,7 +105,7 @@ enum fault_result do_swap_page(struct vm_area_struct *vma, struct vm_fault *vmf,
 	u64 done = 0;
 	int err;
 
-	expect_swapin(world, entry);
+	expect_swapin(world, pte_get(ref));
 	cache = swap_cache_lookup(world, entry);
 	soft = cache && cache->state == FRAME_STAGED;
 	if (cache && cache->state == FRAME_BUSY)
@@ -179,8 +182,8 @@ static u32 gather(struct vm_area_struct *vma, u64 addr, struct pte_ref ref, u32 
 
 		if (!pte_swap(pte) || swap_cache_lookup(world, entry))
 			break;
-		if (nr + 1 < max && pte_swap(ref.table->pte[ref.index + nr + 1]))
-			expect_swapin(world, pte_to_swp_entry(ref.table->pte[ref.index + nr + 1]));
+		if (nr + 1 < max)
+			expect_swapin(world, ref.table->pte[ref.index + nr + 1]);
 		err = world->config.backing->read_now(world->config.backing_arg, entry.val,
 						      buf + nr * PAGE_SIZE);
 		if (err == -EAGAIN)
@@ -193,10 +196,8 @@ static u32 gather(struct vm_area_struct *vma, u64 addr, struct pte_ref ref, u32 
 
 void mm_prefetch_expect(struct mm_struct *mm, u64 addr)
 {
-	pte_t pte = addr < TASK_SIZE ? pte_lookup(mm, addr) : (pte_t){ 0 };
-
-	if (pte_swap(pte))
-		expect_swapin(mm->world, pte_to_swp_entry(pte));
+	if (addr < TASK_SIZE)
+		expect_swapin(mm->world, pte_lookup(mm, addr));
 }
 
 u32 mm_prefetch(struct mm_struct *mm, u64 addr, u32 nr, u32 *slot)

@@ -240,7 +240,6 @@ static void add_new(struct s3fifo *p, struct reclaim_node *node, bool wanted)
 static void drop_old_ghosts(struct s3fifo *p)
 {
 	u64 max = ghosts_kept(p);
-
 	struct ghost *g;
 
 	while ((g = ghost_oldest(&p->table, &p->ghosts)) && ghost_age(p, g) >= max)

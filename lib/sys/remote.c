@@ -119,41 +119,20 @@ int remote_begin_at_call(struct remote *r, pid_t tid, void (*idle)(void *arg), v
 	return next_syscall_stop(r); /* the exit of the call that did not run */
 }
 
-int remote_syscall(struct remote *r, long *result, long nr, u64 a0, u64 a1, u64 a2, u64 a3,
-		   u64 a4, u64 a5)
+/* The call of `regs`; `serve`, if there is one, while it runs.  Returns 0, or -ESRCH: dead. */
+static int make_call(struct remote *r, long *result, const sc_regs *regs, int (*serve)(void *arg), void *arg)
 {
-	sc_regs regs = r->saved;
-
-	if (r->death.event != TE_NONE)
-		return -ESRCH;
-	sc_aim(&regs, r->site, nr, (const u64[]){ a0, a1, a2, a3, a4, a5 });
-	do {
-		(void)tracee_set_regs(r->tid, &regs);
-		if (next_syscall_stop(r)) /* entry */
-			return -ESRCH;
-		if (next_syscall_stop(r)) /* exit */
-			return -ESRCH;
-		*result = call_result(r);
-	} while (is_restart(*result));
-	return 0;
-}
-
-int remote_syscall_served(struct remote *r, long *result, long nr, u64 last_arg,
-			  int (*serve)(void *arg), void *arg)
-{
-	sc_regs regs = r->saved;
 	siginfo_t info;
 
 	if (r->death.event != TE_NONE)
 		return -ESRCH;
-	sc_aim(&regs, r->site, nr, (const u64[]){ 0, 0, 0, 0, 0, last_arg });
 	do {
-		(void)tracee_set_regs(r->tid, &regs);
+		(void)tracee_set_regs(r->tid, regs);
 		if (next_syscall_stop(r)) /* entry */
 			return -ESRCH;
 		(void)tracee_resume_to_syscall(r->tid, 0);
 		/* No siginfo: it has not stopped again, or is dead. */
-		while (serve(arg) == -EAGAIN && tracee_get_siginfo(r->tid, &info) == -ESRCH &&
+		while (serve && serve(arg) == -EAGAIN && tracee_get_siginfo(r->tid, &info) == -ESRCH &&
 		       !tracee_is_zombie(r->tid))
 			;
 		if (wait_syscall_stop(r)) /* exit */
@@ -161,6 +140,24 @@ int remote_syscall_served(struct remote *r, long *result, long nr, u64 last_arg,
 		*result = call_result(r);
 	} while (is_restart(*result));
 	return 0;
+}
+
+int remote_syscall(struct remote *r, long *result, long nr, u64 a0, u64 a1, u64 a2, u64 a3,
+		   u64 a4, u64 a5)
+{
+	sc_regs regs = r->saved;
+
+	sc_aim(&regs, r->site, nr, (const u64[]){ a0, a1, a2, a3, a4, a5 });
+	return make_call(r, result, &regs, NULL, NULL);
+}
+
+int remote_syscall_served(struct remote *r, long *result, long nr, u64 last_arg,
+			  int (*serve)(void *arg), void *arg)
+{
+	sc_regs regs = r->saved;
+
+	sc_aim(&regs, r->site, nr, (const u64[]){ 0, 0, 0, 0, 0, last_arg });
+	return make_call(r, result, &regs, serve, arg);
 }
 
 int remote_end(struct remote *r)

@@ -84,21 +84,25 @@ static void end_by(pid_t pid, int sig)
 	SYS(close(gate[1]));
 }
 
+/* It runs, stops for `ms`, and goes on. */
+static void stopped_for(pid_t pid, int sig, int ms)
+{
+	expect_running();
+	SYS(kill(pid, sig));
+	expect_stop(pid, sig);
+	expect_still(ms);
+	SYS(kill(pid, SIGCONT));
+	expect_continue(pid);
+}
+
 static void stop_and_continue(void)
 {
 	static const int sigs[] = { SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU };
 	pid_t pid = start(count);
 
-	for (int round = 0; round < 3; round++) {
-		for (size_t i = 0; i < ARRAY_SIZE(sigs); i++) {
-			expect_running();
-			SYS(kill(pid, sigs[i]));
-			expect_stop(pid, sigs[i]);
-			expect_still(30);
-			SYS(kill(pid, SIGCONT));
-			expect_continue(pid);
-		}
-	}
+	for (int round = 0; round < 3; round++)
+		for (size_t i = 0; i < ARRAY_SIZE(sigs); i++)
+			stopped_for(pid, sigs[i], 30);
 	expect_running();
 	SYS(kill(pid, SIGSTOP));
 	expect_stop(pid, SIGSTOP);
@@ -153,14 +157,8 @@ static void threads_stop_together(void)
 {
 	pid_t pid = start(count_in_threads);
 
-	for (int i = 0; i < 4; i++) {
-		expect_running();
-		SYS(kill(pid, SIGSTOP));
-		expect_stop(pid, SIGSTOP);
-		expect_still(30);
-		SYS(kill(pid, SIGCONT));
-		expect_continue(pid);
-	}
+	for (int i = 0; i < 4; i++)
+		stopped_for(pid, SIGSTOP, 30);
 	end_by(pid, SIGTERM);
 }
 
@@ -182,14 +180,8 @@ static void newborn_threads_stop(void)
 {
 	pid_t pid = start(make_threads);
 
-	for (int i = 0; i < 60; i++) {
-		expect_running();
-		SYS(kill(pid, SIGSTOP));
-		expect_stop(pid, SIGSTOP);
-		expect_still(3);
-		SYS(kill(pid, SIGCONT));
-		expect_continue(pid);
-	}
+	for (int i = 0; i < 60; i++)
+		stopped_for(pid, SIGSTOP, 3);
 	end_by(pid, SIGKILL);
 }
 

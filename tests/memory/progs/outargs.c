@@ -15,10 +15,11 @@
 static char *pages;
 static size_t nr_pages, rounds;
 
-static void check_others(size_t n)
+/* All but pages n and m. */
+static void check_others(size_t n, size_t m)
 {
 	for (size_t i = 0; i < nr_pages; i++)
-		if (i != n)
+		if (i != n && i != m)
 			check_page(pages + i * PAGE, KEY, i, 0);
 }
 
@@ -34,19 +35,12 @@ static void give_back(size_t n)
 	fill_page(pages + n * PAGE, KEY, n, 0);
 }
 
-static void reap(pid_t pid)
-{
-	int status;
-
-	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0, "%#x", status);
-}
-
 /* The kernel reads the word, and writes it. */
 static void by_io_setup(size_t n)
 {
 	aio_context_t *ctx = take(n);
 
-	check_others(n);
+	check_others(n, n);
 	SYS(syscall(SYS_io_setup, 8, ctx));
 	SYS(syscall(SYS_io_destroy, *ctx));
 }
@@ -57,11 +51,11 @@ static void by_clone(size_t n)
 	int *tid = take(n);
 	pid_t pid;
 
-	check_others(n);
+	check_others(n, n);
 	pid = (pid_t)SYS(syscall(SYS_clone, CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | SIGCHLD, 0, tid, tid + 1, 0));
 	if (!pid)
 		_exit(tid[1] == getpid() ? 0 : 1);
-	reap(pid);
+	expect_exit(pid, 0);
 	CHECK(tid[0] == pid && !tid[1], "%d, %d", tid[0], tid[1]);
 }
 
@@ -76,13 +70,11 @@ static void by_clone3(size_t n)
 	args->flags = CLONE_PIDFD;
 	args->exit_signal = SIGCHLD;
 	args->pidfd = (uintptr_t)pidfd;
-	for (size_t i = 0; i < nr_pages; i++)
-		if (i != n && i != other)
-			check_page(pages + i * PAGE, KEY, i, 0);
+	check_others(n, other);
 	pid = (pid_t)SYS(syscall(SYS_clone3, args, sizeof(*args)));
 	if (!pid)
 		_exit(args->flags == CLONE_PIDFD ? 0 : 1);
-	reap(pid);
+	expect_exit(pid, 0);
 	CHECK(*pidfd > 2, "%d", *pidfd);
 	SYS(close(*pidfd));
 	give_back(other);
