@@ -2,13 +2,13 @@
 /*
  * s3fifo.c - three FIFO queues: small and main hold pages, ghost the keys of pages that are gone.
  *
- *	 insert --> [ small, 5 % ] --used--> [ main ] <-- insert of a page that is wanted:
+ *	 insert --> [ small, .5% ] --used--> [ main ] <-- insert of a page that is wanted:
  *	                  |                    | ^ |       its key is in ghost, and not from far
  *	                not used            used'-'  not used
  *	                  v                          v
  *	               { ghost } <------ learn ------'
  *
- * Parameters: small=R (5%) of the capacity; ghost=R (90%) of the capacity, in keys; promote=N (2):
+ * Parameters: small=R (0.5%) of the capacity; ghost=R (90%) of the capacity, in keys; promote=N (2):
  * so many uses in small move a page to main; max=N (3): the most uses that a page's counter holds;
  * learn=N (4), near=R (30%) of the capacity, loop=N (16): see below.
  * With small=10%, learn=0 it is the algorithm of the paper: without learn, near and loop are off.
@@ -30,12 +30,16 @@
  * Rescued from probation: main's newest end, with the level raised.  Refused: the other queue's
  * newest end, for a queue full of pages that cannot leave must not hide the other one.
  *
+ * What was brought ahead of need starts in small when it is used, whatever ghost says: a stream will
+ * bring it ahead again, for less than half of what a fault costs.  In main it would put out pages
+ * that nobody brings.
+ *
  * A loop over many more pages than there is room for brings none back soon enough.  But it brings
  * them back in the order in which they left, give or take loop/2 pages, which nothing else does for
  * long.  While that is seen, main keeps LOOP_MAIN of the capacity, and small passes the rest of the
  * loop through; one page in LOOP_MIX goes to main and one leaves it, lest main be of another time.
  * Source: Yang, Zhang, Qiu, Yue, Rashmi, "FIFO queues are all you need for cache eviction", SOSP
- * 2023, algorithm 1.  Ours are learn, near, loop and the 5 %, measured with tests/policies/table.c
+ * 2023, algorithm 1.  Ours are learn, near, loop and the 0.5 %, measured with tests/policies/table.c
  * and traces of programs (docs/ARCHITECTURE.md, "Why s3fifo and stride").
  */
 #include <errno.h>
@@ -118,7 +122,7 @@ static int s3fifo_params(struct s3fifo *p, const struct policy_param *params, u3
 	};
 	int ret;
 
-	p->small_ratio = POLICY_RATIO_ONE / 20;
+	p->small_ratio = POLICY_RATIO_ONE / 200;
 	p->ghost_ratio = POLICY_RATIO_ONE / 10 * 9;
 	p->near_ratio = POLICY_RATIO_ONE / 10 * 3;
 	p->promote = 2;
@@ -267,12 +271,10 @@ static void s3fifo_insert(void *policy, struct reclaim_node *node, u64 key, unsi
 		see_order(p, g->data >> 3, from);
 		ghost_del(&p->table, &p->ghosts, g);
 	}
-	if (flags & RECLAIM_PREFETCH) {
-		node->u32 = wanted; /* for when it is asked for */
+	if (flags & RECLAIM_PREFETCH)
 		ahead_insert(&p->policy, node);
-	} else {
+	else
 		add_new(p, node, wanted);
-	}
 }
 
 static void s3fifo_touch(void *policy, struct reclaim_node *node)
@@ -280,7 +282,7 @@ static void s3fifo_touch(void *policy, struct reclaim_node *node)
 	struct s3fifo *p = policy;
 
 	if (ahead_take(&p->policy, node))
-		add_new(p, node, node->u32);
+		add_new(p, node, false);
 	else if (node->ref < p->ref_max)
 		node->ref++;
 }
@@ -332,7 +334,7 @@ static void s3fifo_putback(void *policy, struct reclaim_node *node, enum reclaim
 		node->ref = 0;
 		queue_add_newest(node->where == MAIN ? &p->small : &p->main, node);
 	} else if (ahead_held(node)) {
-		add_new(p, node, node->u32);
+		add_new(p, node, false);
 	} else {
 		add_wanted(p, node);
 	}
@@ -363,7 +365,7 @@ static void s3fifo_forget(void *policy, struct reclaim_node *node)
 
 const struct reclaim_ops s3fifo_ops = {
 	.name = "s3fifo",
-	.help = "small=R (5%), ghost=R (90%), promote=N (2), max=N (3), learn=N (4), near=R (30%), "
+	.help = "small=R (0.5%), ghost=R (90%), promote=N (2), max=N (3), learn=N (4), near=R (30%), "
 		"loop=N (16)",
 	.init = s3fifo_init,
 	.fini = s3fifo_fini,

@@ -113,7 +113,7 @@ static bool s3fifo_access(struct naive *n, u32 key)
 }
 
 /*
- * What lib/policy/s3fifo.c adds, as its first comment tells it.  Nobody is forgotten here: all goes
+ * What lib/policy/s3fifo.c adds, as its first comment tells it, with small=5%, of which there is more to see.  Nobody is forgotten here: all goes
  * by the number of the eviction by which a page left.  The shares have the same arithmetic, for they
  * are to cross their bounds at the same access.
  */
@@ -401,7 +401,7 @@ const struct naive_policy naive_ghost_policies[] = {
 	{ "arc", arc_access_early, .approximate = true },
 	{ "lirs:hir=1%", lirs_access },
 	{ "s3fifo:small=10%,learn=0", s3fifo_access },
-	{ "s3fifo:loop=0", s3fifo_without_loops_access },
-	{ "s3fifo", s3fifo_ours_access },
+	{ "s3fifo:small=5%,loop=0", s3fifo_without_loops_access },
+	{ "s3fifo:small=5%", s3fifo_ours_access },
 	{ NULL },
 };

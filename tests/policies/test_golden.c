@@ -237,7 +237,7 @@ static void test_s3fifo_page_from_far_is_not_wanted_by_hand(void **state)
  * near=90% lets them in at once: lap 2 puts the oldest of small out and then pages of main only, so it finds the
  * other 49 of small; lap 3 finds all.  ghost=30% knows none of them, ever: every access misses.
  *
- * By default the share of those from far is 1 - (255/256)^n after n of lap 2, which passes 9/10 at n = 589, or a
+ * With the default near and ghost the share of those from far is 1 - (255/256)^n after n of lap 2, which passes 9/10 at n = 589, or a
  * little earlier, for the average is rounded up.  n - 1 of lap 2 have come into small by then.  The last 49 of
  * these stay there, so lap 3 misses n - 50.  Lap 4 and all later find everything.
  */
@@ -249,10 +249,10 @@ static void test_s3fifo_lets_in_what_would_fit(void **state)
 
 	for (u32 i = 0; i < ARRAY_SIZE(keys); i++)
 		keys[i] = i < BEFORE ? i % 1001 : 2000 + (i - BEFORE) % LAP;
-	assert_int_equal(trace_misses("s3fifo:near=90%", 1000, keys, ARRAY_SIZE(keys)), BEFORE + 2 * LAP - 49);
-	assert_int_equal(trace_misses("s3fifo:ghost=30%,loop=0", 1000, keys, ARRAY_SIZE(keys)),
+	assert_int_equal(trace_misses("s3fifo:small=5%,near=90%", 1000, keys, ARRAY_SIZE(keys)), BEFORE + 2 * LAP - 49);
+	assert_int_equal(trace_misses("s3fifo:small=5%,ghost=30%,loop=0", 1000, keys, ARRAY_SIZE(keys)),
 			 ARRAY_SIZE(keys));
-	nr = trace_misses("s3fifo", 1000, keys, ARRAY_SIZE(keys));
+	nr = trace_misses("s3fifo:small=5%", 1000, keys, ARRAY_SIZE(keys));
 	assert_in_range(nr, BEFORE + 2 * LAP + 580 - 50, BEFORE + 2 * LAP + 589 - 50);
 }
 
@@ -324,6 +324,32 @@ static void test_rescued_page_by_hand(void **state)
 	run_live("mru", "abcdVV^deVVVV", "dcebad");
 	/* d; a, the oldest, which is rescued; e is new, then b, the oldest, c and at last a */
 	run_live("mru:stale=2", "abcdVV^aeVVVV", "daebca");
+}
+
+/*
+ * dcba|; a and b leave and come back, a by a fault: dc|a, b by a prefetcher.  Both are wanted; but what is
+ * brought ahead starts in small when it is used: bdc|a.
+ */
+static void test_s3fifo_passes_a_stream_through_small(void **state)
+{
+	enum { A, B, C, D, NR };
+	static const u32 expected[] = { C, D, B, A };
+	struct reclaim_node node[NR] = { 0 };
+	void *p = policy_make("s3fifo:small=25%,near=100%", NR);
+
+	for (u64 i = A; i < NR; i++)
+		checked_ops.insert(p, &node[i], i + 1, 0);
+	for (u64 i = A; i <= B; i++) {
+		assert_ptr_equal(checked_ops.victim(p), &node[i]);
+		checked_ops.evicted(p, &node[i], i + 1);
+		node[i] = (struct reclaim_node){ 0 };
+	}
+	checked_ops.insert(p, &node[A], A + 1, RECLAIM_REFAULT);
+	checked_ops.insert(p, &node[B], B + 1, RECLAIM_REFAULT | RECLAIM_PREFETCH);
+	checked_ops.touch(p, &node[B]);
+	for (u32 i = 0; i < NR; i++)
+		assert_ptr_equal(checked_ops.victim(p), &node[expected[i]]);
+	checked_ops.fini(p);
 }
 
 /*
@@ -438,6 +464,7 @@ int main(void)
 		cmocka_unit_test(test_s3fifo_page_from_far_is_not_wanted_by_hand),
 		cmocka_unit_test(test_s3fifo_lets_in_what_would_fit),
 		cmocka_unit_test(test_s3fifo_keeps_a_part_of_a_loop),
+		cmocka_unit_test(test_s3fifo_passes_a_stream_through_small),
 		cmocka_unit_test(test_rescued_page_by_hand),
 		cmocka_unit_test(test_lru2_by_hand),
 		cmocka_unit_test(test_loop_larger_than_the_cache_never_hits_fifo_and_lru),
