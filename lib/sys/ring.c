@@ -8,7 +8,7 @@
 #include "base/check.h"
 
 #define RING_ENTRIES 256
-#define TAG_IGNORE   UINT64_MAX /* completions nobody asked to see: poll removals */
+#define TAG_IGNORE   UINT64_MAX /* completions nobody asked to see: of cancellations */
 
 int ring_init(struct ring *ring)
 {
@@ -64,7 +64,8 @@ void ring_unpoll(struct ring *ring, u64 tag)
 {
 	struct io_uring_sqe *sqe = ring_sqe(ring);
 
-	io_uring_prep_poll_remove(sqe, tag);
+	/* A poll removal would fail (-EALREADY) while the poll has something to tell, and the descriptor stay open. */
+	io_uring_prep_cancel64(sqe, tag, 0);
 	io_uring_sqe_set_data64(sqe, TAG_IGNORE);
 }
 
