@@ -73,46 +73,97 @@ enum fault_result hw_refused(struct mm_struct *mm, u64 addr, int err)
 
 /* ---- fault-around ---- */
 
+/* Pages to map at once, of which one is the page that faulted. */
+struct around {
+	u64 start;
+	u32 nr;
+	struct fault_stream *stream; /* NULL: nothing is to be learnt */
+};
+
+/* The stream that expects a fault at addr, and in which direction; else the oldest, begun anew. */
+static struct fault_stream *stream_of(struct mm_struct *mm, u64 addr, bool write, bool *down)
+{
+	struct fault_stream *s = NULL;
+
+	for (u32 i = 0; i < NR_FAULT_STREAMS; i++) {
+		if (mm->stream[i].above == (addr | write)) {
+			*down = false;
+			return &mm->stream[i];
+		}
+		if (mm->stream[i].below == (addr | write))
+			s = &mm->stream[i];
+	}
+	*down = s;
+	if (!s) {
+		s = &mm->stream[mm->stream_hand++ % NR_FAULT_STREAMS];
+		*s = (struct fault_stream){ 0 };
+	}
+	return s;
+}
+
+/* Cut to the vma, the page table, what an open plan leaves, and the ptes that are none. */
+static struct around around_fit(struct vm_area_struct *vma, u64 addr, struct pte_ref ref, u32 window, bool down)
+{
+	u64 low = addr - (u64_min(window - 1, ref.index) << PAGE_SHIFT);
+	u64 high = addr + (u64_min(window, PTRS_PER_TABLE - ref.index) << PAGE_SHIFT);
+	struct range r = { down ? u64_max(low, vma->vm_start) : addr,
+			   down ? addr + PAGE_SIZE : u64_min(high, vma->vm_end) };
+	struct around a = { .start = addr, .nr = 1 };
+	u32 i = ref.index;
+
+	r = plan_clear_range(vma->vm_mm, r, addr);
+	for (; a.start > r.start && pte_none(ref.table->pte[i - 1]); a.nr++, i--)
+		a.start -= PAGE_SIZE;
+	while (a.start + ((u64)a.nr << PAGE_SHIFT) < r.end && pte_none(ref.table->pte[i + a.nr]))
+		a.nr++;
+	return a;
+}
+
 /*
- * How many pages to map at addr.  A fault exactly where the last answer of a stream ended doubles the
- * stream's window; any other starts a stream of one page in place of the oldest.  Costs the same for
- * every fault.  The window ends with the vma, the page table, or the first pte in use.
+ * Which pages to map for a fault at addr.  A fault exactly where the last answer of a stream ended, or exactly
+ * before it began, doubles the stream's window, but a turn of its direction begins with one page; any other starts a
+ * stream of one page in place of the oldest.  Costs the same for every fault.
  */
-static u32 fault_around(struct vm_area_struct *vma, u64 addr, bool write, struct pte_ref ref,
-			struct fault_stream **stream)
+static struct around fault_around(struct vm_area_struct *vma, u64 addr, bool write, struct pte_ref ref)
 {
 	struct mm_struct *mm = vma->vm_mm;
 	u32 max = mm->world->config.prefetch_max_pages;
-	struct fault_stream *s = NULL;
-	u64 room;
-	u32 nr = 1;
+	struct fault_stream *s;
+	struct around a;
+	bool down;
 
-	*stream = NULL;
 	if (max <= 1 || vma->vm_flags & (VM_GROWSDOWN | VM_RAND_READ))
-		return 1;
-	for (u32 i = 0; i < NR_FAULT_STREAMS; i++) {
-		if (mm->stream[i].next == (addr | write))
-			s = &mm->stream[i];
-	}
-	if (!s) {
-		s = &mm->stream[mm->stream_hand++ % NR_FAULT_STREAMS];
+		return (struct around){ addr, 1, NULL };
+	s = stream_of(mm, addr, write, &down);
+	if (s->down != down && s->window > 1)
 		s->window = 0;
-	}
-	*stream = s;
-	s->window = s->window ? u64_min(2 * (u64)s->window, max) : 1;
-	room = u64_min((vma->vm_end - addr) >> PAGE_SHIFT, PTRS_PER_TABLE - ref.index);
-	room = u64_min(room, s->window);
-	room = range_len(plan_clear_range(mm, range_of(addr, room << PAGE_SHIFT), addr)) >> PAGE_SHIFT;
-	while (nr < room && pte_none(ref.table->pte[ref.index + nr]))
-		nr++;
-	return nr;
+	s->down = down;
+	s->window = s->window ? (u32)u64_min(2 * (u64)s->window, max) : 1;
+	a = around_fit(vma, addr, ref, s->window, down);
+	a.stream = s;
+	return a;
 }
 
-/* `done` pages were mapped at addr: the stream goes on behind them. */
-static void fault_around_done(struct fault_stream *stream, u64 addr, u64 done, bool write)
+/* The pte of its i-th page; `ref` is that of addr. */
+static struct pte_ref around_pte(const struct around *a, u64 addr, struct pte_ref ref, u64 i)
 {
-	if (stream)
-		stream->next = (addr + (done << PAGE_SHIFT)) | write;
+	return (struct pte_ref){ ref.table, ref.index - (u32)((addr - a->start) >> PAGE_SHIFT) + (u32)i };
+}
+
+/*
+ * The first `done` of its pages were mapped: the stream goes on at both ends.  Returns false: addr's is not one of
+ * them, though others may be; the stream is forgotten, so the next try is for that page alone.
+ */
+static bool around_done(const struct around *a, u64 addr, u64 done, bool write)
+{
+	u64 end = a->start + (done << PAGE_SHIFT);
+	bool mapped = addr < end;
+
+	if (a->stream)
+		*a->stream = (struct fault_stream){ mapped ? end | write : 0,
+						    mapped ? (a->start - PAGE_SIZE) | write : 0,
+						    mapped ? a->stream->window : 0, a->stream->down };
+	return mapped;
 }
 
 /* Some pages of the window were mapped: tell so, and wake when an error may have kept the wake back. */
@@ -125,6 +176,17 @@ static enum fault_result window_done(struct mm_struct *mm, struct vm_fault *vmf,
 	return FAULT_RESOLVED;
 }
 
+/* The page that faulted was not mapped.  If that was for another page, below it, `again` tries it by itself. */
+static enum fault_result around_failed(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr,
+				       const struct around *a, int err,
+				       enum fault_result (*again)(struct vm_area_struct *, struct vm_fault *, u64))
+{
+	if (a->start < addr)
+		return again(vma, vmf, addr);
+	pgtable_trim(vma->vm_mm, addr);
+	return hw_refused(vma->vm_mm, addr, err);
+}
+
 /* Near the budget's end nothing is filled ahead: there must be room for so many windows. */
 #define AROUND_ROOM 4
 
@@ -134,22 +196,18 @@ static enum fault_result do_anonymous_zero(struct vm_area_struct *vma, struct vm
 {
 	struct mm_struct *mm = vma->vm_mm;
 	struct pte_ref ref = pte_alloc(mm, addr);
-	struct fault_stream *stream;
+	struct around a;
 	u64 done = 0;
-	u32 nr;
 	int err;
 
 	if (!ref.table)
 		return FAULT_OOM;
-	nr = fault_around(vma, addr, false, ref, &stream);
-	err = hw_of(mm)->map_zero(mm, addr, nr, 0, &done);
-	for (u32 i = 0; i < done; i++)
-		pte_set(mm, (struct pte_ref){ ref.table, ref.index + i }, mk_pte_zero(true));
-	if (!done) {
-		pgtable_trim(mm, addr);
-		return hw_refused(mm, addr, err);
-	}
-	fault_around_done(stream, addr, done, false);
+	a = fault_around(vma, addr, false, ref);
+	err = hw_of(mm)->map_zero(mm, a.start, a.nr, 0, &done);
+	for (u64 i = 0; i < done; i++)
+		pte_set(mm, around_pte(&a, addr, ref, i), mk_pte_zero(true));
+	if (!around_done(&a, addr, done, false))
+		return around_failed(vma, vmf, addr, &a, err, do_anonymous_zero);
 	vmf->handler = FH_DO_ANONYMOUS_PAGE_ZERO;
 	return window_done(mm, vmf, addr, done, err);
 }
@@ -167,10 +225,9 @@ void map_new_frame(struct vm_area_struct *vma, u64 addr, struct pte_ref ref)
 static enum fault_result do_anonymous_page(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr)
 {
 	struct mm_struct *mm = vma->vm_mm;
-	struct fault_stream *stream;
 	struct pte_ref ref;
+	struct around a;
 	u64 done = 0;
-	u32 nr;
 	int err;
 
 	if (!reclaim_charge(mm->world, 1))
@@ -180,18 +237,14 @@ static enum fault_result do_anonymous_page(struct vm_area_struct *vma, struct vm
 	ref = pte_alloc(mm, addr);
 	if (!ref.table)
 		return FAULT_OOM;
-	nr = fault_around(vma, addr, true, ref, &stream);
-	if (nr > 1 && (mm_room(mm->world) < AROUND_ROOM * nr || frame_reserve(mm->world, 0, nr)))
-		nr = 1;
-	err = hw_of(mm)->map_copy(mm, addr, nr, NULL, 0, &done);
-	for (u32 i = 0; i < done; i++)
-		map_new_frame(vma, addr + i * PAGE_SIZE,
-			      (struct pte_ref){ ref.table, ref.index + i });
-	if (!done) {
-		pgtable_trim(mm, addr);
-		return hw_refused(mm, addr, err);
-	}
-	fault_around_done(stream, addr, done, true);
+	a = fault_around(vma, addr, true, ref);
+	if (a.nr > 1 && (mm_room(mm->world) < AROUND_ROOM * a.nr || frame_reserve(mm->world, 0, a.nr)))
+		a = (struct around){ addr, 1, a.stream };
+	err = hw_of(mm)->map_copy(mm, a.start, a.nr, NULL, 0, &done);
+	for (u64 i = 0; i < done; i++)
+		map_new_frame(vma, a.start + i * PAGE_SIZE, around_pte(&a, addr, ref, i));
+	if (!around_done(&a, addr, done, true))
+		return around_failed(vma, vmf, addr, &a, err, do_anonymous_page);
 	vmf->handler = FH_DO_ANONYMOUS_PAGE;
 	return window_done(mm, vmf, addr, done, err);
 }

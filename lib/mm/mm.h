@@ -25,8 +25,10 @@
 
 /* Where a run of sequential first touches is expected to go on (fault-around). */
 struct fault_stream {
-	u64 next;    /* page-aligned address | 1 for writes; 0: unused */
-	u32 window;  /* pages of the last answer */
+	u64 above;  /* address of the page after the last answer | 1 for writes; 0: unused */
+	u64 below;  /* … of the page before it */
+	u32 window; /* pages of the last answer */
+	bool down;  /* the last one went downwards */
 };
 #define NR_FAULT_STREAMS 8
 

@@ -319,6 +319,71 @@ static void test_fault_around_sequential_doubles_to_the_limit(void **state)
 	}
 }
 
+/* The same from the last page down, but for the page that an ascent would have begun with. */
+static void test_fault_around_downwards_doubles_to_the_limit(void **state)
+{
+	static const u32 expected[] = { 1, 2, 4, 8, 8, 8 };
+
+	for (unsigned int flags = 0; flags <= FAULT_FLAG_WRITE; flags++) {
+		struct mm_struct *mm = mm_with_window(8, 31);
+		u64 addr = BASE + 30 * P;
+
+		for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+			assert_int_equal(fault(mm, addr, flags, FAULT_RESOLVED).nr_mapped, expected[i]);
+			assert_int_not_equal(pte_at(mm, addr - (expected[i] - 1) * P).state, PTE_NONE);
+			addr -= expected[i] * P;
+		}
+		assert_int_equal(addr, BASE - P);
+		fake_mm_destroy(mm);
+	}
+}
+
+/*   pages touched:  20, 21, 23: 23 to 26 are mapped; 22 is not in the way of 19, a turn: one page, then 18: two */
+static void test_fault_around_turning_begins_with_one_page(void **state)
+{
+	static const struct { u64 page; u32 nr; } touch[] = { { 20, 1 }, { 21, 2 }, { 23, 4 }, { 27, 8 }, { 35, 1 },
+							      { 34, 1 }, { 19, 1 }, { 18, 2 }, { 16, 4 } };
+	struct mm_struct *mm = mm_with_window(64, 100);
+
+	fault(mm, BASE + 36 * P, 0, FAULT_RESOLVED); /* in the way of 35 */
+	for (size_t i = 0; i < ARRAY_SIZE(touch); i++)
+		assert_int_equal(fault(mm, BASE + touch[i].page * P, FAULT_FLAG_WRITE, FAULT_RESOLVED).nr_mapped,
+				 touch[i].nr);
+	fake_mm_destroy(mm);
+}
+
+static void test_fault_around_downwards_stops_at_used_pte_and_vma_start(void **state)
+{
+	struct mm_struct *mm = mm_with_window(64, 10);
+
+	fault(mm, BASE + 3 * P, 0, FAULT_RESOLVED);
+	fault(mm, BASE + 9 * P, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+	assert_int_equal(fault(mm, BASE + 8 * P, FAULT_FLAG_WRITE, FAULT_RESOLVED).nr_mapped, 2);
+	assert_int_equal(fault(mm, BASE + 6 * P, FAULT_FLAG_WRITE, FAULT_RESOLVED).nr_mapped, 3);
+	assert_int_equal(fault(mm, BASE + 2 * P, 0, FAULT_RESOLVED).nr_mapped, 2);
+	assert_int_equal(fault(mm, BASE, 0, FAULT_RESOLVED).nr_mapped, 1);
+	fake_mm_destroy(mm);
+}
+
+/* A window that ends with the page that faulted, of which the machine maps the lower half: then that page alone. */
+static void test_fault_around_downwards_machine_stops_before_the_page(void **state)
+{
+	struct mm_struct *mm = mm_with_window(64, 16);
+
+	fault(mm, BASE + 15 * P, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+	fault(mm, BASE + 14 * P, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+	fake_hw.refuse = -EEXIST;
+	fake_hw.refuse_after = 2;
+	assert_int_equal(fault(mm, BASE + 12 * P, FAULT_FLAG_WRITE, FAULT_RESOLVED).nr_mapped, 1);
+	assert_int_equal(fake_hw.last_nr_pages, 1);
+	assert_int_equal(pte_at(mm, BASE + 9 * P).state, PTE_PRESENT);
+	assert_int_equal(pte_at(mm, BASE + 10 * P).state, PTE_PRESENT);
+	assert_int_equal(pte_at(mm, BASE + 11 * P).state, PTE_NONE);
+	assert_int_equal(pte_at(mm, BASE + 12 * P).state, PTE_PRESENT);
+	assert_int_equal(mm->world->frames.nr_used, 6);
+	fake_mm_destroy(mm);
+}
+
 static void test_fault_around_random_touch_maps_one(void **state)
 {
 	struct mm_struct *mm = mm_with_window(64, 1000);
@@ -588,6 +653,10 @@ int main(void)
 		cmocka_unit_test(test_machine_refuses_model_is_unchanged),
 		cmocka_unit_test(test_machine_has_page_already_it_is_adopted),
 		cmocka_unit_test(test_fault_around_sequential_doubles_to_the_limit),
+		cmocka_unit_test(test_fault_around_downwards_doubles_to_the_limit),
+		cmocka_unit_test(test_fault_around_turning_begins_with_one_page),
+		cmocka_unit_test(test_fault_around_downwards_stops_at_used_pte_and_vma_start),
+		cmocka_unit_test(test_fault_around_downwards_machine_stops_before_the_page),
 		cmocka_unit_test(test_fault_around_random_touch_maps_one),
 		cmocka_unit_test(test_fault_around_interleaved_streams_all_grow),
 		cmocka_unit_test(test_fault_around_stops_at_used_pte_and_vma_end),
