@@ -176,15 +176,11 @@ static enum fault_result window_done(struct mm_struct *mm, struct vm_fault *vmf,
 	return FAULT_RESOLVED;
 }
 
-/* The page that faulted was not mapped.  If that was for another page, below it, `again` tries it by itself. */
-static enum fault_result around_failed(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr,
-				       const struct around *a, int err,
-				       enum fault_result (*again)(struct vm_area_struct *, struct vm_fault *, u64))
+/* Nothing was mapped at addr. */
+static enum fault_result around_refused(struct mm_struct *mm, u64 addr, int err)
 {
-	if (a->start < addr)
-		return again(vma, vmf, addr);
-	pgtable_trim(vma->vm_mm, addr);
-	return hw_refused(vma->vm_mm, addr, err);
+	pgtable_trim(mm, addr);
+	return hw_refused(mm, addr, err);
 }
 
 /* Near the budget's end nothing is filled ahead: there must be room for so many windows. */
@@ -207,7 +203,7 @@ static enum fault_result do_anonymous_zero(struct vm_area_struct *vma, struct vm
 	for (u64 i = 0; i < done; i++)
 		pte_set(mm, around_pte(&a, addr, ref, i), mk_pte_zero(true));
 	if (!around_done(&a, addr, done, false))
-		return around_failed(vma, vmf, addr, &a, err, do_anonymous_zero);
+		return a.start < addr ? do_anonymous_zero(vma, vmf, addr) : around_refused(mm, addr, err);
 	vmf->handler = FH_DO_ANONYMOUS_PAGE_ZERO;
 	return window_done(mm, vmf, addr, done, err);
 }
@@ -244,7 +240,7 @@ static enum fault_result do_anonymous_page(struct vm_area_struct *vma, struct vm
 	for (u64 i = 0; i < done; i++)
 		map_new_frame(vma, a.start + i * PAGE_SIZE, around_pte(&a, addr, ref, i));
 	if (!around_done(&a, addr, done, true))
-		return around_failed(vma, vmf, addr, &a, err, do_anonymous_page);
+		return a.start < addr ? do_anonymous_page(vma, vmf, addr) : around_refused(mm, addr, err);
 	vmf->handler = FH_DO_ANONYMOUS_PAGE;
 	return window_done(mm, vmf, addr, done, err);
 }
