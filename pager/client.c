@@ -42,6 +42,26 @@ int client_finish(int ret)
 
 /* ---- asking one run ---- */
 
+static bool is_upager(pid_t pid)
+{
+	char path[32], comm[16] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	(void)!fgets(comm, sizeof(comm), f);
+	fclose(f);
+	return !strncmp(comm, "upager", 6);
+}
+
+/* Nobody listens.  Does nobody listen yet?  A socket is there a little before it can be asked (control_open). */
+static bool is_stale(const char *path)
+{
+	return !is_upager(atoi(strrchr(path, '/') + 1));
+}
+
 int client_connect(const char *path)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -58,7 +78,7 @@ int client_connect(const char *path)
 		return fd;
 	err = errno;
 	close(fd);
-	if (err == ECONNREFUSED)
+	if (err == ECONNREFUSED && is_stale(path))
 		control_remove(path);
 	return -err;
 }
@@ -146,20 +166,6 @@ static bool owner_of(pid_t pid, uid_t *uid)
 		return false;
 	*uid = st.st_uid;
 	return true;
-}
-
-static bool is_upager(pid_t pid)
-{
-	char path[32], comm[16] = "";
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	(void)!fgets(comm, sizeof(comm), f);
-	fclose(f);
-	return !strncmp(comm, "upager", 6);
 }
 
 /*

@@ -30,9 +30,11 @@
  * Rescued from probation: main's newest end, with the level raised.  Refused: the other queue's
  * newest end, for a queue full of pages that cannot leave must not hide the other one.
  *
- * What was brought ahead of need starts in small when it is used, whatever ghost says: a stream will
+ * What was brought ahead of need starts in small when it is used, though it be wanted: a stream will
  * bring it ahead again, for less than half of what a fault costs.  In main it would put out pages
- * that nobody brings.
+ * that nobody brings.  But if for a quarter of the capacity nearly all that comes in is from near,
+ * or nearly all from far, then there is little else but the stream, and its set would fit: as long
+ * as that lasts, it begins in main like all that is wanted.
  *
  * A loop over many more pages than there is room for brings none back soon enough.  But it brings
  * them back in the order in which they left, give or take loop/2 pages, which nothing else does for
@@ -52,7 +54,7 @@
 enum { SMALL, MAIN };
 
 /* From where a page comes back, by the evictions since it left.  BEYOND: from behind ghost, or new. */
-enum distance { NEAR, FAR, BEYOND };
+enum distance { NEAR, FAR, NR_KNOWN, BEYOND = NR_KNOWN };
 
 struct s3fifo {
 	struct policy policy;
@@ -67,6 +69,7 @@ struct s3fifo {
 	u32 order;                /* how many of ORDER_ONE came back in the order in which they left, of late */
 	u32 mix;                  /* counts pages while a loop is seen */
 	u32 far;                  /* how many of FAR_ONE came in from far, of late */
+	u64 share[NR_KNOWN];      /* how many of SHARE_ONE came from there, of the last quarter of the capacity */
 };
 
 #define ORDER_ONE   1024u
@@ -77,6 +80,8 @@ struct s3fifo {
 #define FAR_ONE     65536u
 #define FAR_SHIFT   8  /* the average is over the last 256 or so */
 #define FAR_NEARLY_ALL (FAR_ONE / 10 * 9)
+#define SHARE_ONE      (1ULL << 40)
+#define SHARE_NEARLY_ALL (SHARE_ONE / 10 * 9)
 
 /* When a page left, and its level. */
 static u32 ghost_data(u32 evictions, u16 level)
@@ -218,14 +223,24 @@ static enum distance distance_of(const struct s3fifo *p, const struct ghost *g)
 
 static void see_distance(struct s3fifo *p, enum distance from)
 {
+	u64 over = u64_max(p->policy.capacity / 4, 1);
+
 	p->far -= p->far >> FAR_SHIFT;
 	p->far += from == FAR ? FAR_ONE >> FAR_SHIFT : 0;
+	for (u32 d = 0; d < NR_KNOWN; d++)
+		p->share[d] += (d == from ? SHARE_ONE / over : 0) - p->share[d] / over;
 }
 
 /* Is a page that comes from there worth a place in main? */
 static bool is_wanted(const struct s3fifo *p, enum distance from)
 {
 	return from == NEAR || (from == FAR && p->far > FAR_NEARLY_ALL);
+}
+
+/* Is one that a stream brings from there? */
+static bool is_wanted_ahead(const struct s3fifo *p, enum distance from)
+{
+	return from != BEYOND && p->share[from] > SHARE_NEARLY_ALL;
 }
 
 /* A page that came in; `wanted`: see is_wanted(). */
@@ -271,10 +286,12 @@ static void s3fifo_insert(void *policy, struct reclaim_node *node, u64 key, unsi
 		see_order(p, g->data >> 3, from);
 		ghost_del(&p->table, &p->ghosts, g);
 	}
-	if (flags & RECLAIM_PREFETCH)
+	if (flags & RECLAIM_PREFETCH) {
+		node->u32 = is_wanted_ahead(p, from); /* for when it is asked for */
 		ahead_insert(&p->policy, node);
-	else
+	} else {
 		add_new(p, node, wanted);
+	}
 }
 
 static void s3fifo_touch(void *policy, struct reclaim_node *node)
@@ -282,7 +299,7 @@ static void s3fifo_touch(void *policy, struct reclaim_node *node)
 	struct s3fifo *p = policy;
 
 	if (ahead_take(&p->policy, node))
-		add_new(p, node, false);
+		add_new(p, node, node->u32);
 	else if (node->ref < p->ref_max)
 		node->ref++;
 }
@@ -334,7 +351,7 @@ static void s3fifo_putback(void *policy, struct reclaim_node *node, enum reclaim
 		node->ref = 0;
 		queue_add_newest(node->where == MAIN ? &p->small : &p->main, node);
 	} else if (ahead_held(node)) {
-		add_new(p, node, false);
+		add_new(p, node, node->u32);
 	} else {
 		add_wanted(p, node);
 	}

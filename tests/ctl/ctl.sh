@@ -299,7 +299,7 @@ shrunk()
 
 case_socket()
 {
-	local mask
+	local mask unready
 	for mask in 000 022 777; do
 		start "umask$mask"
 		expect "mode of the socket, umask $mask" "$(stat -c %a "$sock")" 600
@@ -325,6 +325,7 @@ case_socket()
 	expect "removed after SIGKILL of the front" $? 0
 
 	start killed_both
+	kill -STOP "$supervisor" # or it could see the end of the front, and tidy up, before its own
 	kill -KILL "$front" "$supervisor"
 	wait "$front" 2>/dev/null
 	until_true gone "$program"
@@ -332,6 +333,29 @@ case_socket()
 	ask
 	[ ! -e "$sock" ]
 	expect "is removed by the next list" $? 0
+
+	# A front whose supervisor has made the socket, and is about to listen on it.
+	start unready
+	python3 -c '
+import os, socket, sys, time
+open("/proc/self/comm", "w").write("upager")
+folder, done = sys.argv[1:]
+path = f"{folder}/{os.getpid()}"
+s = socket.socket(socket.AF_UNIX)
+s.bind(path)
+open(done, "w").write(path)
+time.sleep(20)' "$(dirname "$sock")" made &
+	unready=$!
+	until_true test -s made
+	ask
+	[ -e "$(cat made)" ]
+	expect "a run that does not listen yet is left alone" $? 0
+	kill -KILL $unready
+	wait $unready 2>/dev/null
+	ask
+	[ ! -e "$(cat made)" ]
+	expect "but not when it is gone" $? 0
+	stop
 
 	start fds
 	expect "no socket among the program's descriptors" \
