@@ -256,6 +256,57 @@ static void test_s3fifo_lets_in_what_would_fit(void **state)
 	assert_in_range(nr, BEFORE + 2 * LAP + 580 - 50, BEFORE + 2 * LAP + 589 - 50);
 }
 
+/* One access, by fault or brought ahead and then used.  Returns whether the page had to be brought. */
+static bool use(void *p, struct reclaim_node *node, bool *in, u64 *room, u32 page, unsigned int flags)
+{
+	if (in[page])
+		return false;
+	if (!*room) {
+		struct reclaim_node *victim = checked_ops.victim(p);
+		u64 nr = (u64)(victim - node);
+
+		checked_ops.evicted(p, victim, nr + 1);
+		in[nr] = false;
+		++*room;
+	}
+	node[page] = (struct reclaim_node){ 0 };
+	checked_ops.insert(p, &node[page], page + 1UL, flags);
+	if (flags & RECLAIM_PREFETCH)
+		checked_ops.touch(p, &node[page]);
+	in[page] = true;
+	--*room;
+	return true;
+}
+
+/*
+ * Main is full of pages that were wanted once, as above.  Then laps over 850 others, or 200, all brought ahead: after
+ * 250 that come back, nearly all that come in do, so the rest of that lap begins in main, and after a few laps
+ * nothing is brought any more.
+ */
+static void test_s3fifo_lets_in_a_stream_that_would_fit(void **state)
+{
+	enum { OTHERS = 1001, LAPS = 10 };
+	static const u32 laps[] = { 850, 200 };
+
+	for (size_t t = 0; t < ARRAY_SIZE(laps); t++) {
+		static struct reclaim_node node[OTHERS + 850];
+		static bool in[OTHERS + 850];
+		void *p = policy_make("s3fifo", 1000);
+		u64 room = 1000, brought = 0;
+
+		memset(in, 0, sizeof(in));
+		for (u32 i = 0; i < OTHERS + 950; i++)
+			use(p, node, in, &room, i % OTHERS, 0);
+		for (u32 lap = 0; lap < LAPS; lap++) {
+			brought = 0;
+			for (u32 i = 0; i < laps[t]; i++)
+				brought += use(p, node, in, &room, OTHERS + i, RECLAIM_PREFETCH);
+		}
+		assert_int_equal(brought, 0);
+		checked_ops.fini(p);
+	}
+}
+
 /*
  * A loop over twice the room: FIFO and the paper's algorithm hit nothing.  Once the loop is seen, main keeps four
  * fifths of the room, so about a third of the accesses hit.
@@ -327,15 +378,15 @@ static void test_rescued_page_by_hand(void **state)
 }
 
 /*
- * dcba|; a and b leave and come back, a by a fault: dc|a, b by a prefetcher.  Both are wanted; but what is
- * brought ahead starts in small when it is used: bdc|a.
+ * hgfedcba|; a and b leave and come back, a by a fault: hgfedc|a, b by a prefetcher.  Both are wanted; but what is
+ * brought ahead starts in small when it is used: bhgfedc|a.
  */
 static void test_s3fifo_passes_a_stream_through_small(void **state)
 {
-	enum { A, B, C, D, NR };
-	static const u32 expected[] = { C, D, B, A };
+	enum { A, B, C, D, E, F, G, H, NR };
+	static const u32 expected[] = { C, D, E, F, G, H, B, A };
 	struct reclaim_node node[NR] = { 0 };
-	void *p = policy_make("s3fifo:small=25%,near=100%", NR);
+	void *p = policy_make("s3fifo:small=10%,near=100%", NR);
 
 	for (u64 i = A; i < NR; i++)
 		checked_ops.insert(p, &node[i], i + 1, 0);
@@ -465,6 +516,7 @@ int main(void)
 		cmocka_unit_test(test_s3fifo_lets_in_what_would_fit),
 		cmocka_unit_test(test_s3fifo_keeps_a_part_of_a_loop),
 		cmocka_unit_test(test_s3fifo_passes_a_stream_through_small),
+		cmocka_unit_test(test_s3fifo_lets_in_a_stream_that_would_fit),
 		cmocka_unit_test(test_rescued_page_by_hand),
 		cmocka_unit_test(test_lru2_by_hand),
 		cmocka_unit_test(test_loop_larger_than_the_cache_never_hits_fifo_and_lru),
