@@ -32,9 +32,10 @@
  *
  * What was brought ahead of need starts in small when it is used, though it be wanted: a stream will
  * bring it ahead again, for less than half of what a fault costs.  In main it would put out pages
- * that nobody brings.  But if for a quarter of the capacity nearly all that comes in is from near,
- * or nearly all from far, then there is little else but the stream, and its set would fit: as long
- * as that lasts, it begins in main like all that is wanted.
+ * that nobody brings.  But as long as main has less than a 16th of the capacity there is little to
+ * put out; and if for a quarter of the capacity nearly all that comes in is from near, or nearly all
+ * from far, then there is little else but the stream, and its set would fit.  Then it begins in main
+ * like all that is wanted.
  *
  * A loop over many more pages than there is room for brings none back soon enough.  But it brings
  * them back in the order in which they left, give or take loop/2 pages, which nothing else does for
@@ -240,6 +241,8 @@ static bool is_wanted(const struct s3fifo *p, enum distance from)
 /* Is one that a stream brings from there? */
 static bool is_wanted_ahead(const struct s3fifo *p, enum distance from)
 {
+	if (p->main.nr < p->policy.capacity / 16)
+		return is_wanted(p, from);
 	return from != BEYOND && p->share[from] > SHARE_NEARLY_ALL;
 }
 
