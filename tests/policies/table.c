@@ -272,20 +272,20 @@ static void access_page(struct machine *m, u32 nr)
 		prefetch(m, nr, soft);
 }
 
-static struct machine machine_make(const char *spec)
+static void machine_init(struct machine *m, const char *spec)
 {
-	struct machine m = { .capacity = u64_max((u64)(nr_pages * budget_percent / 100), 2) };
 	char err[200];
 
-	m.page = calloc(nr_pages, sizeof(*m.page));
-	BUG_ON(!m.page);
-	m.policy = policy_make(spec, m.capacity);
+	*m = (struct machine){ .capacity = u64_max((u64)(nr_pages * budget_percent / 100), 2) };
+	list_init(&m->staging);
+	m->page = calloc(nr_pages, sizeof(*m->page));
+	BUG_ON(!m->page);
+	m->policy = policy_make(spec, m->capacity);
 	if (prefetcher) {
-		m.prefetch = prefetcher->init(NULL, 0, err, sizeof(err));
-		BUG_ON(!m.prefetch);
-		m.prefetch_mm = prefetcher->mm_init(m.prefetch, "");
+		m->prefetch = prefetcher->init(NULL, 0, err, sizeof(err));
+		BUG_ON(!m->prefetch);
+		m->prefetch_mm = prefetcher->mm_init(m->prefetch, "");
 	}
-	return m;
 }
 
 static void machine_end(struct machine *m)
@@ -301,11 +301,11 @@ static void machine_end(struct machine *m)
 /* Microseconds an access; prints misses and rescues too. */
 static double run(const char *spec, enum pattern pattern)
 {
-	struct machine m = machine_make(spec);
 	u64 n = (u64)nr_pages * rounds, seed = 1;
+	struct machine m;
 	double us;
 
-	list_init(&m.staging); /* not before m is where it stays */
+	machine_init(&m, spec);
 	for (u32 i = 0; i < nr_pages; i++)
 		access_page(&m, i);
 	for (u64 i = 0; i < n; i++) {
@@ -346,10 +346,10 @@ static u32 *trace_read(const char *path, u64 *nr)
 
 static void trace_row(const char *spec, const u32 *pages, u64 nr)
 {
-	struct machine m = machine_make(spec);
+	struct machine m;
 	u64 faults;
 
-	list_init(&m.staging);
+	machine_init(&m, spec);
 	for (u64 i = 0; i < nr; i++)
 		access_page(&m, pages[i]);
 	faults = m.misses - m.firsts;
@@ -429,7 +429,13 @@ int main(int argc, char **argv)
 		case 's': staging_share = (u32)strtoul(optarg, NULL, 0); break;
 		case 'm': only = pattern_find(optarg); break;
 		case 'f': pages = trace_read(optarg, &nr); break;
-		case 'a': prefetcher = prefetcher_find(optarg); break;
+		case 'a':
+			prefetcher = prefetcher_find(optarg);
+			if (!prefetcher) {
+				fprintf(stderr, "no such prefetcher: %s\n", optarg);
+				return 2;
+			}
+			break;
 		default: usage();
 		}
 	if (nr_pages < 2 || rounds <= warm_up || !staging_share || budget_percent <= 0 || budget_percent > 100)

@@ -237,9 +237,9 @@ static void test_s3fifo_page_from_far_is_not_wanted_by_hand(void **state)
  * near=90% lets them in at once: lap 2 puts the oldest of small out and then pages of main only, so it finds the
  * other 49 of small; lap 3 finds all.  ghost=30% knows none of them, ever: every access misses.
  *
- * With the default near and ghost the share of those from far is 1 - (255/256)^n after n of lap 2, which passes 9/10 at n = 589, or a
- * little earlier, for the average is rounded up.  n - 1 of lap 2 have come into small by then.  The last 49 of
- * these stay there, so lap 3 misses n - 50.  Lap 4 and all later find everything.
+ * With the default near and ghost the share of those from far is 1 - (255/256)^n after n of lap 2, which passes
+ * 9/10 at n = 589, or a little earlier, for the average is rounded up.  n - 1 of lap 2 have come into small by
+ * then.  The last 49 of these stay there, so lap 3 misses n - 50.  Lap 4 and all later find everything.
  */
 static void test_s3fifo_lets_in_what_would_fit(void **state)
 {

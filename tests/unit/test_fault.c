@@ -319,7 +319,7 @@ static void test_fault_around_sequential_doubles_to_the_limit(void **state)
 	}
 }
 
-/* The same from the last page down, but for the page that an ascent would have begun with. */
+/* The same from the last page down. */
 static void test_fault_around_downwards_doubles_to_the_limit(void **state)
 {
 	static const u32 expected[] = { 1, 2, 4, 8, 8, 8 };
@@ -338,17 +338,29 @@ static void test_fault_around_downwards_doubles_to_the_limit(void **state)
 	}
 }
 
-/*   pages touched:  20, 21, 23: 23 to 26 are mapped; 22 is not in the way of 19, a turn: one page, then 18: two */
+/*
+ * Upwards from 20 to 34, and to 35 before a page in use; 34 is there.  Then 19, which no stream expects any more, and
+ * down from there.  At last the pages below the answer 67 to 74 of another stream are dropped: to go down there is a turn.
+ */
 static void test_fault_around_turning_begins_with_one_page(void **state)
 {
 	static const struct { u64 page; u32 nr; } touch[] = { { 20, 1 }, { 21, 2 }, { 23, 4 }, { 27, 8 }, { 35, 1 },
-							      { 34, 1 }, { 19, 1 }, { 18, 2 }, { 16, 4 } };
+							      { 34, 1 }, { 19, 1 }, { 18, 2 }, { 16, 4 } },
+						  before[] = { { 60, 1 }, { 61, 2 }, { 63, 4 }, { 67, 8 } },
+						  turn[] = { { 66, 1 }, { 65, 2 }, { 63, 1 } };
 	struct mm_struct *mm = mm_with_window(64, 100);
 
 	fault(mm, BASE + 36 * P, 0, FAULT_RESOLVED); /* in the way of 35 */
 	for (size_t i = 0; i < ARRAY_SIZE(touch); i++)
 		assert_int_equal(fault(mm, BASE + touch[i].page * P, FAULT_FLAG_WRITE, FAULT_RESOLVED).nr_mapped,
 				 touch[i].nr);
+	for (size_t i = 0; i < ARRAY_SIZE(before); i++)
+		assert_int_equal(fault(mm, BASE + before[i].page * P, FAULT_FLAG_WRITE, FAULT_RESOLVED).nr_mapped,
+				 before[i].nr);
+	do_madvise(mm, BASE + 63 * P, 4, MADV_DONTNEED);
+	for (size_t i = 0; i < ARRAY_SIZE(turn); i++)
+		assert_int_equal(fault(mm, BASE + turn[i].page * P, FAULT_FLAG_WRITE, FAULT_RESOLVED).nr_mapped,
+				 turn[i].nr);
 	fake_mm_destroy(mm);
 }
 
