@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Run every program of tests/e2e and of this folder with less memory than it asks for.
 #
-#	run-memory.sh -u /path/to/upager -b BINDIR [-f] [-c CHECKLEVEL] [-t SECONDS] [-s SHARD/SHARDS] NAME…|all
+#	run-memory.sh -u /path/to/upager -b BINDIR [-f] [-c CHECKLEVEL] [-t SECONDS] [-s SHARD/SHARDS] [-d DONE] NAME…|all
 #	run-memory.sh -p
 #
 # NAME: a program of tests/e2e/programs.txt or of programs.txt here, real.NAME for a script of tests/e2e/real,
@@ -16,12 +16,13 @@
 # One run for each case and budget (at 16 frames not those that take minutes), policies, swap kinds and prefetchers
 # spread over them so that each occurs with each other and with each budget; -f: all of them with each policy,
 # swap kinds spread over those (the soak: hours).
+# -d DONE: a file in which each good run leaves a line, and whose runs are not made again.
 # -p prints the runs that `all` would make and fails when a pair is missing.
 # Prints "ok|FAIL NAME: BUDGET OPTIONS" lines and a summary; status 1 on any failure.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 e2e=$here/../e2e
-upager=${UPAGER:-} bin= full= plan= level=3 limit=120 shard=0/1
+upager=${UPAGER:-} bin= full= plan= level=3 limit=120 shard=0/1 done=/dev/null
 
 policies=(fifo random clock lru2 2q arc lirs s3fifo sieve mru sfifo)
 swaps=(zpool:lz4 file:SWAPFILE,size=1G zpool:zstd zpool,file:SWAPFILE,size=1G)
@@ -37,7 +38,7 @@ declare -A floor=([lock]=$((512 << 10)) [mapflags]=$((256 << 10)) [advise]=$((25
 long=" threads threads-static threads-static-pie forktree threadfork execs mapfixed manyvmas mmapops real.busybox real.confined real.gcc real.layouts
 real.make real.namespaces real.node real.perl real.python real.sqlite real.text real.xz "
 
-while getopts u:b:fpc:t:s: opt; do
+while getopts u:b:fpc:t:s:d: opt; do
 	case $opt in
 	u) upager=$OPTARG ;;
 	b) bin=$OPTARG ;;
@@ -46,6 +47,7 @@ while getopts u:b:fpc:t:s: opt; do
 	c) level=$OPTARG ;;
 	t) limit=$OPTARG ;;
 	s) shard=$OPTARG ;;
+	d) done=$OPTARG ;;
 	*) sed -n '5,6s/^#	//p' "$0" >&2; exit 2 ;;
 	esac
 done
@@ -160,6 +162,11 @@ fail()
 once()
 {
 	local i=$1 memory program=$upager out what options check=$level start=$SECONDS limit=$limit
+	local key="${lines[i]}: $2 $policy $swap $prefetch"
+	if grep -qxF -- "$key" "$done"; then
+		passed=$((passed + 1))
+		return
+	fi
 	memory=$(bytes_of "$2" "$3" "${names[i]}")
 	options="--memory $memory --swap ${swap//SWAPFILE/$work/swap} --policy $policy --prefetch $prefetch"
 	what="${names[i]}: $2 --memory $memory --swap $swap --policy $policy --prefetch $prefetch"
@@ -174,6 +181,7 @@ once()
 		fail "$what" "left its swap file"
 	else
 		passed=$((passed + 1))
+		echo "$key" >>"$done"
 		echo "ok $what, $((SECONDS - start)) s"
 	fi
 }
