@@ -349,7 +349,7 @@ int front_run(const struct run_options *opt)
 		return fail("get random bytes");
 	f.shared->secret &= PAGE_MASK & ~0ULL >> 2; /* mmap wants its offset aligned, and in reach of a file */
 	f.shared->listener = -1;
-	ret = sc_build_filter(&f.filter, f.shared->secret);
+	ret = sc_build_filter(&f.filter, f.shared->secret, opt->memory != 0);
 	if (ret) {
 		errno = -ret;
 		return fail("build the seccomp filter");

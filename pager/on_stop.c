@@ -21,10 +21,19 @@
 
 /* ---- trapped calls ---- */
 
+/* Deliver `sig`, or 0. */
+static void resume_with(struct task *t, int sig)
+{
+	if (t->listing.calls)
+		(void)tracee_resume_to_syscall(t->tid, sig);
+	else
+		(void)tracee_resume(t->tid, sig);
+}
+
 static void resume(struct task *t)
 {
 	t->state = TASK_RUNNING;
-	(void)tracee_resume(t->tid, 0);
+	resume_with(t, 0);
 }
 
 static void skip_call(struct task *t, long result)
@@ -148,8 +157,12 @@ static void on_seccomp(struct sup *sup, struct task *t)
 		skip_call(t, 0);
 		return;
 	}
-	sup->stats.traps[sc_row_index(t->call.row)]++;
 	placement_event(sup, t, now_ns());
+	if (sc_is_other_listing(t)) {
+		resume(t);
+		return;
+	}
+	sup->stats.traps[sc_row_index(t->call.row)]++;
 	on_stop_call(sup, t);
 }
 
@@ -171,7 +184,7 @@ static bool restage(struct sup *sup, struct task *t)
 	struct tracee_stop death = { .event = TE_NONE };
 	struct space *space = t->space;
 
-	if (!space->restage || space->stager || t->exiting)
+	if (!space->restage || space->listings || space->stager || t->exiting)
 		return true;
 	space->restage = false;
 	if (!stager_create(t, &death))
@@ -213,6 +226,22 @@ static void on_call_exit(struct sup *sup, struct task *t)
 	resume(t);
 }
 
+/* The stub was away for a listing of /proc.  If another's call is under way, it comes at that one's end. */
+static void on_listing_stop(struct sup *sup, struct task *t)
+{
+	struct space *space = t->space;
+
+	if (sc_listing_over(t) && !space->caller && !space->fork_waits) {
+		space->caller = t;
+		if (!restage(sup, t))
+			return;
+		resume(t);
+		space_call_done(space);
+		return;
+	}
+	resume(t);
+}
+
 static void on_exec_exit(struct sup *sup, struct task *t)
 {
 	struct tracee_stop death = { .event = TE_NONE };
@@ -235,6 +264,8 @@ static void drop_space(struct sup *sup, struct task *t, const char *why)
 	if (t->exiting)
 		t->space->nr_exiting--;
 	t->exiting = false;
+	sc_listing_drop(t);
+	t->listing.calls = 0;
 	sc_abandon(sup, t);
 	dump_last_use(sup, t, why);
 	/* /proc/PID of the space must be that of a process that still uses it. */
@@ -357,7 +388,7 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 	case TE_SIGNAL:
 		note_root_signal(sup, t, s.status);
 		before_dump(sup, t, s.status);
-		(void)tracee_resume(t->tid, s.status);
+		resume_with(t, s.status);
 		break;
 	case TE_GROUP_STOP:
 		if (t->state == TASK_NEWBORN) {
@@ -379,6 +410,8 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 			on_exec_exit(sup, t);
 		else if (t->state == TASK_CALLING)
 			on_call_exit(sup, t);
+		else if (t->listing.calls)
+			on_listing_stop(sup, t);
 		else
 			resume(t);
 		break;
@@ -397,7 +430,7 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 		exit_begin(t, (int)s.msg);
 		break;
 	case TE_OTHER:
-		(void)tracee_resume(t->tid, 0);
+		resume_with(t, 0);
 		break;
 	case TE_NONE:
 	case TE_NO_TASKS:

@@ -29,6 +29,7 @@ enum sc_flags {
 	SC_FORK = 1 << 2,   /* makes a task */
 	SC_STUB = 1 << 3,   /* stubs make it too, with our secret as its last argument: not trapped then */
 	SC_PROMPT = 1 << 1, /* waits for nobody (see is_prompt) */
+	SC_STAGED = 1 << 4, /* only where there are stubs: with a budget */
 };
 
 struct sc_row {
@@ -52,10 +53,10 @@ size_t sc_row_index(const struct sc_row *row);
 /* A call that no program makes any more; with our secret as its last argument it is a request of ours. */
 #define SC_GIVE_FD SYS_lookup_dcookie
 /*
- * The filter that stops at the table's calls.  `secret`: in the last argument it marks calls that we
- * inject.  Returns 0 or -errno.
+ * The filter that stops at the table's calls; `staged`: at those of SC_STAGED too.  `secret`: in the last argument it
+ * marks calls that we inject.  Returns 0 or -errno.
  */
-int must_check sc_build_filter(struct sock_fprog *prog, u64 secret);
+int must_check sc_build_filter(struct sock_fprog *prog, u64 secret, bool staged);
 
 /* sc_mm.c */
 #define SC_DECLARE(name)                                          \
@@ -111,6 +112,13 @@ enum sc_verdict sc_refuse_eopnotsupp(struct sup *, struct task *);
 
 /* sc_area.c: calls that our stub is in the way of */
 SC_DECLARE(alone);
+SC_DECLARE(listing);
+/* It opens a directory, and not one where our stub is to be seen. */
+bool sc_is_other_listing(struct task *t);
+/* `t`, whose stub is away because it lists /proc, is at a syscall stop.  Is it through?  Then it is at the call's end. */
+bool sc_listing_over(struct task *t);
+/* However it goes on, nobody need keep the stub away for it. */
+void sc_listing_drop(struct task *t);
 /* Is it about nothing but our area?  Then it is answered with 0. */
 bool sc_is_for_area(const struct task *t);
 /* Must what is in staging go first?  Forks apart. */

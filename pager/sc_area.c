@@ -8,16 +8,22 @@
  * unmapped, and the call begins anew; at its end another stub is made, elsewhere (on_stop.c).
  * What a program does to the area alone, whose addresses it can have from /proc/self/maps only, is not done.
  *
+ * A program that counts its threads looks into /proc/self/task (Chromium will not start children when it finds one more
+ * than it knows of).  So a task that opens a directory there is followed, call by call, until it has closed that, or
+ * does something else; only then another stub is made.
+ *
  * Called by on_stop.c.  Nothing is in staging then: such a call waits for that, as a fork does.
  */
 #include <errno.h>
 #include <linux/mman.h>
+#include <string.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
 
 #include "sc.h"
 #include "stager.h"
 #include "sup.h"
+#include "sys/tracee.h"
 #include "sys/uapi.h"
 
 static u64 arg(const struct task *t, int i)
@@ -79,6 +85,29 @@ bool sc_is_for_area(const struct task *t)
 	return t->call.row->nr != SYS_mremap && !range_empty(of) && range_covers(st->area, of);
 }
 
+/* A directory from which the threads of a process can be had. */
+static bool leads_to_threads(const char *path)
+{
+	return !strcmp(path, "/proc") || !strncmp(path, "/proc/", 6) || !strcmp(path, "task") || strstr(path, "/task");
+}
+
+/* The beginning of a path in the program's memory, "" when it has none there. */
+static void read_path(struct task *t, u64 addr, char *path, u64 len)
+{
+	u64 first = u64_min(len - 1, PAGE_SIZE - addr % PAGE_SIZE);
+
+	memset(path, 0, len);
+	if (space_read(t, addr, path, first))
+		path[0] = '\0';
+	else if (strlen(path) == first && first < len - 1 && space_read(t, addr + first, path + first, len - 1 - first))
+		path[first] = '\0';
+}
+
+static bool is_listing(const struct task *t)
+{
+	return t->call.row->enter == sc_listing_enter;
+}
+
 bool sc_wants_way(const struct task *t)
 {
 	const struct stager *st = t->space->stager;
@@ -86,7 +115,7 @@ bool sc_wants_way(const struct task *t)
 
 	if (!st)
 		return false;
-	if (t->call.row->enter == sc_alone_enter)
+	if (t->call.row->enter == sc_alone_enter || is_listing(t))
 		return true;
 	named(t, &of, &to);
 	return range_overlaps(st->area, of) || range_overlaps(st->area, to);
@@ -97,12 +126,113 @@ bool sc_wants_flush(const struct task *t)
 	return t->call.row->nr == SYS_mlockall || (t->call.row->flags & SC_MM && sc_wants_way(t));
 }
 
+/* ---- calls that see a process's threads ---- */
+
+/* So many calls are followed at the most. */
+#define LISTING_CALLS 32
+
+void sc_listing_drop(struct task *t)
+{
+	if (t->listing.counts)
+		t->space->listings--;
+	t->listing.counts = false;
+}
+
+static void listing_begin(struct task *t)
+{
+	sc_listing_drop(t); /* another one goes on */
+	t->listing = (struct listing){ .calls = LISTING_CALLS, .counts = true, .fd = NO_FD };
+	t->space->listings++;
+}
+
+bool sc_is_other_listing(struct task *t)
+{
+	char path[64];
+
+	if (!is_listing(t))
+		return false;
+	read_path(t, arg(t, t->call.row->nr == SYS_openat), path, sizeof(path));
+	return !leads_to_threads(path) || (!t->space->stager && !t->space->restage);
+}
+
+/* A call that a listing is made of, and that waits for nobody. */
+static bool lists_on(u64 nr)
+{
+	switch (nr) {
+	case SYS_close:
+	case SYS_fcntl:
+	case SYS_fstat:
+	case SYS_newfstatat:
+	case SYS_statx:
+	case SYS_getdents:
+	case SYS_getdents64:
+	case SYS_lseek:
+	case SYS_readlink:
+	case SYS_readlinkat:
+	case SYS_getpid:
+	case SYS_getrandom: /* malloc()'s first */
+	case SYS_gettid:
+	case SYS_open:
+	case SYS_openat:
+	case SYS_brk:
+	case SYS_mmap:
+	case SYS_munmap:
+	case SYS_mprotect:
+		return true;
+	}
+	return false;
+}
+
+bool sc_listing_over(struct task *t)
+{
+	struct listing *l = &t->listing;
+	u64 nr, arg0;
+	long result = -1;
+
+	if (tracee_at_entry(t->tid, &nr, &arg0)) {
+		l->closes = nr == SYS_close && arg0 == l->fd;
+		if (!lists_on(nr)) { /* who knows when it returns: then the stub comes, or sooner, with another's call */
+			sc_listing_drop(t);
+			l->calls = 1;
+		}
+		return false;
+	}
+	if (l->fd == NO_FD) {
+		(void)!tracee_get_result(t->tid, &result);
+		l->fd = (u64)result;
+		l->closes = result < 0;
+	}
+	if (!l->closes && --l->calls)
+		return false;
+	sc_listing_drop(t);
+	l->calls = 0;
+	return true;
+}
+
+/* The stub has gone for another listing already, or cannot go. */
+enum sc_verdict sc_listing_enter(struct sup *sup, struct task *t)
+{
+	if (t->space->restage)
+		listing_begin(t); /* it is not to come back in the middle */
+	return SC_PASS;
+}
+
+void sc_listing_leave(struct sup *sup, struct task *t, long result)
+{
+}
+
+/* ---- the way is made ---- */
+
 enum sc_verdict sc_make_way(struct task *t)
 {
 	if (t->space->stager->nr_used) { /* swap is full: what is in staging can go nowhere */
+		if (is_listing(t))
+			return SC_PASS;
 		t->call.result = -ENOMEM;
 		return SC_REFUSE;
 	}
+	if (is_listing(t))
+		listing_begin(t);
 	if (!stager_remove(t, &t->call.death))
 		return SC_DONE;
 	return t->call.death.event == TE_NONE ? SC_DONE : SC_DIED;

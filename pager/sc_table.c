@@ -5,6 +5,7 @@
  * A call that is not here cannot change what the model knows, and runs at full speed.  A call that
  * upager cannot support is a row that refuses, with the errno a program is prepared for.
  */
+#include <fcntl.h>
 #include <linux/io_uring.h>
 #include <linux/mman.h>
 #include <linux/sched.h>
@@ -20,6 +21,9 @@
 #define ARG32(n, v) { .match = FILTER_EQUAL, .arg = (n), .mask = 0xffffffffUL, .value = (v) }
 
 #define FLAG(n, v) { .match = FILTER_EQUAL, .arg = (n), .mask = (v), .value = (v) }
+
+/* Not with O_NOFOLLOW: so walk those who go through whole trees (find, rm -r). */
+#define DIRECTORY(n) { .match = FILTER_EQUAL, .arg = (n), .mask = O_DIRECTORY | O_NOFOLLOW, .value = O_DIRECTORY }
 
 /* io_uring_register(2): the highest bit of the opcode says that the ring's descriptor is an index. */
 #define URING(op, also) { .match = FILTER_EQUAL, .arg = 1, .mask = 0x7fffffffUL & ~(u64)(also), .value = (op) }
@@ -69,6 +73,11 @@ const struct sc_row sc_table[] = {
 	  .when = { FLAG(0, CLONE_NEWUSER), FLAG(0, CLONE_VM), FLAG(0, CLONE_SIGHAND),
 		    FLAG(0, CLONE_THREAD) }, .nr_when = 4 },
 	{ SYS_setns, "setns", SC_MM, sc_alone_enter, sc_alone_leave },
+	/* Directories of /proc, where a process's threads may be counted. */
+	{ SYS_open, "open", SC_MM | SC_STAGED, sc_listing_enter, sc_listing_leave,
+	  .when = { DIRECTORY(1) }, .nr_when = 1 },
+	{ SYS_openat, "openat", SC_MM | SC_STAGED, sc_listing_enter, sc_listing_leave,
+	  .when = { DIRECTORY(2) }, .nr_when = 1 },
 	/* Filters of the program's own. */
 	{ SYS_seccomp, "seccomp", SC_MM, sc_seccomp_enter },
 	{ SYS_prctl, "prctl", SC_MM, sc_prctl_enter,
@@ -98,7 +107,7 @@ size_t sc_row_index(const struct sc_row *row)
 	return (size_t)(row - sc_table);
 }
 
-int sc_build_filter(struct sock_fprog *prog, u64 secret)
+int sc_build_filter(struct sock_fprog *prog, u64 secret, bool staged)
 {
 	struct filter_rule rules[ARRAY_SIZE(sc_table) * 4 + 1];
 	size_t n = 0;
@@ -107,6 +116,8 @@ int sc_build_filter(struct sock_fprog *prog, u64 secret)
 	for (size_t i = 0; i < sc_table_len; i++) {
 		const struct sc_row *row = &sc_table[i];
 
+		if (row->flags & SC_STAGED && !staged)
+			continue;
 		if (row->flags & SC_STUB)
 			rules[n++] = (struct filter_rule){ .nr = row->nr, .match = FILTER_NOT_EQUAL,
 							   .arg = 5, .value = secret };

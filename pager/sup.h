@@ -73,7 +73,8 @@ struct space {
 	bool newborn;             /* a fork's, whose first task has not stopped yet */
 	u32 puts_due;             /* references that evictions held and no longer need */
 	struct list_head put_link; /* reclaimer.puts */
-	bool restage;             /* its stager is gone: make another when a call ends */
+	bool restage;             /* its stager is gone: make another when a call ends, */
+	u32 listings;             /* but not while tasks list /proc (sc_area.c) */
 	bool keep;                /* its pages are to stay */
 	struct range wanted;      /* those too: we are bringing them, to read them */
 	bool pins_stay;           /* it has pinned pages that VmPin does not count (sc_uring.c) */
@@ -106,6 +107,8 @@ struct call {
 	struct tracee_stop death; /* SC_DIED */
 };
 
+#define NO_FD (~0UL)
+
 /* One thread of the tree. */
 struct task {
 	struct list_head link;       /* bucket of sup.tasks */
@@ -120,6 +123,12 @@ struct task {
 	bool exiting;                /* past PTRACE_EVENT_EXIT */
 	bool strict;                 /* seccomp strict mode: any call we stop at ends it */
 	struct call call;
+	struct listing {
+		u32 calls;   /* more that are followed; 0: it does not list */
+		bool counts; /* it is one of space.listings */
+		bool closes; /* it is in the call that closes the directory */
+		u64 fd;      /* of the directory; NO_FD: it is still to be opened */
+	} listing;               /* sc_area.c's */
 	struct placed placed;        /* placement.c's */
 };
 

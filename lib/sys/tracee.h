@@ -68,6 +68,8 @@ int tracee_get_regs(pid_t tid, sc_regs *regs);
 int tracee_set_regs(pid_t tid, const sc_regs *regs);
 /* The result register alone; cheaper than all.  Pre: at a syscall exit stop. */
 int tracee_get_result(pid_t tid, long *result);
+/* Is it at the entry of a call?  Then *nr and *arg0 are its number and first argument.  Pre: at a syscall stop. */
+bool tracee_at_entry(pid_t tid, u64 *nr, u64 *arg0);
 int tracee_get_siginfo(pid_t tid, siginfo_t *info);
 /* The signal mask of a stopped task. */
 int tracee_get_sigmask(pid_t tid, u64 *mask);

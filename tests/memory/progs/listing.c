@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * listing.c - how many threads has this process?  Asked as programs do, again and again, short of memory.
+ *
+ *	listing KIB ROUNDS
+ *
+ * In each round KIB of memory are written and checked, and the threads counted: by the links of /proc/self/task, as
+ * Chromium does before it starts a child; by its entries; and with a call between that waits, or maps memory.  The main
+ * thread is alone in the first half, then there are two more, which touch memory and count too.  A child counts its own.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGE 4096
+
+static size_t bytes;
+static atomic_bool stop;
+static atomic_int wrong;
+
+static int links(void)
+{
+	struct stat st;
+	int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || fstatat(fd, "self/task/", &st, 0))
+		return -1;
+	close(fd);
+	return (int)st.st_nlink - 2;
+}
+
+/* `disturb`: something else in the middle of it. */
+static int entries(int disturb)
+{
+	DIR *d = opendir("/proc/self/task");
+	struct dirent *e;
+	int n = 0;
+
+	if (!d)
+		return -1;
+	if (disturb & 1)
+		free(malloc(1 << 20)); /* mmap, munmap */
+	while ((e = readdir(d)))
+		n += e->d_name[0] != '.';
+	if (disturb & 2)
+		poll(NULL, 0, 1);
+	closedir(d);
+	return n;
+}
+
+static void use(unsigned char *mem, int round)
+{
+	for (size_t i = 0; i < bytes; i += PAGE)
+		*(size_t *)(mem + i) = i * 31 + (size_t)round;
+	for (size_t i = 0; i < bytes; i += PAGE)
+		wrong += *(size_t *)(mem + i) != i * 31 + (size_t)round;
+}
+
+static void *beside(void *arg)
+{
+	unsigned char *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (int i = 0; !stop; i++) {
+		use(mem, i);
+		if (arg)
+			(void)entries(i & 3);
+	}
+	munmap(mem, bytes);
+	return NULL;
+}
+
+static int child_counts(void)
+{
+	int status, n;
+	pid_t pid = fork();
+
+	if (!pid) {
+		n = links();
+		_exit(n == entries(0) ? n : 100);
+	}
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int main(int argc, char **argv)
+{
+	int rounds = argc > 2 ? atoi(argv[2]) : 8;
+	unsigned char *mem;
+	pthread_t thread[2];
+
+	bytes = (size_t)(argc > 1 ? atoi(argv[1]) : 512) << 10;
+	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED)
+		return 2;
+	for (int i = 0; i < rounds; i++) {
+		int fd = -1, l, e;
+
+		if (i == rounds / 2)
+			for (int k = 0; k < 2; k++)
+				if (pthread_create(&thread[k], NULL, beside, k ? &bytes : NULL))
+					return 2;
+		use(mem, i);
+		if (i & 1)
+			fd = open("/proc/self", O_RDONLY | O_DIRECTORY); /* and it stays open */
+		l = links();
+		e = entries(i & 3);
+		printf("round %d: %d links, %d entries, child %d\n", i, l, e, child_counts());
+		if (fd >= 0)
+			close(fd);
+		use(mem, i + 100);
+	}
+	stop = true;
+	for (int k = 0; k < 2; k++)
+		pthread_join(thread[k], NULL);
+	printf("%d wrong\n", (int)wrong);
+	return 0;
+}
