@@ -187,7 +187,7 @@ bool sc_listing_over(struct task *t)
 {
 	struct listing *l = &t->listing;
 	u64 nr, arg0;
-	long result = -1;
+	long result;
 
 	if (tracee_at_entry(t->tid, &nr, &arg0)) {
 		l->closes = nr == SYS_close && arg0 == l->fd;
@@ -197,8 +197,9 @@ bool sc_listing_over(struct task *t)
 		}
 		return false;
 	}
+	if (tracee_get_result(t->tid, &result) || sc_is_restart(result))
+		return false; /* killed; or a signal is to be handled first */
 	if (l->fd == NO_FD) {
-		(void)!tracee_get_result(t->tid, &result);
 		l->fd = (u64)result;
 		l->closes = result < 0;
 	}

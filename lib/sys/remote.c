@@ -99,12 +99,6 @@ static long call_result(const struct remote *r)
 	return result;
 }
 
-/* -ERESTARTSYS to -ERESTART_RESTARTBLOCK: a SIGSTOP was pending, nothing was done, and the call is to be made again. */
-static bool is_restart(long result)
-{
-	return result <= -512 && result >= -516;
-}
-
 int remote_begin_at_call(struct remote *r, pid_t tid, void (*idle)(void *arg), void *arg)
 {
 	sc_regs regs;
@@ -138,7 +132,7 @@ static int make_call(struct remote *r, long *result, const sc_regs *regs, int (*
 		if (wait_syscall_stop(r)) /* exit */
 			return -ESRCH;
 		*result = call_result(r);
-	} while (is_restart(*result));
+	} while (sc_is_restart(*result)); /* a SIGSTOP was pending */
 	return 0;
 }
 

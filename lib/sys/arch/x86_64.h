@@ -76,6 +76,12 @@ static inline void sc_skip(sc_regs *r, long result)
 	r->rax = (u64)result;
 }
 
+/* -ERESTARTSYS to -ERESTART_RESTARTBLOCK: a signal came, nothing was done, and the call is to be made again. */
+static inline bool sc_is_restart(long result)
+{
+	return result <= -512 && result >= -516;
+}
+
 /* Registers of a seccomp stop: make that call anew, by the syscall instruction at `site`. */
 static inline void sc_again(sc_regs *r, u64 site)
 {
