@@ -22,7 +22,7 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 e2e=$here/../e2e
-upager=${UPAGER:-} bin= full= plan= level=3 limit=120 shard=0/1 done=/dev/null
+upager=${UPAGER:-} bin= full= plan= level=3 limit=240 shard=0/1 done=/dev/null
 
 policies=(fifo random clock lru2 2q arc lirs s3fifo sieve mru sfifo)
 swaps=(zpool:lz4 file:SWAPFILE,size=1G zpool:zstd zpool,file:SWAPFILE,size=1G)
