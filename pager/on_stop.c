@@ -194,6 +194,17 @@ static bool restage(struct sup *sup, struct task *t)
 	return false;
 }
 
+/* The slot is t's, which is through with it: another stub, if one is due, and whoever waits. */
+static void end_call(struct sup *sup, struct task *t)
+{
+	struct space *space = t->space;
+
+	if (!restage(sup, t))
+		return;
+	resume(t);
+	space_call_done(space);
+}
+
 static void on_call_exit(struct sup *sup, struct task *t)
 {
 	const struct sc_row *row = t->call.row;
@@ -217,10 +228,7 @@ static void on_call_exit(struct sup *sup, struct task *t)
 			space_resync(space);
 		if (check_level >= CHECK_AUDIT)
 			audit_space(space, row->name);
-		if (!restage(sup, t))
-			return;
-		resume(t);
-		space_call_done(space);
+		end_call(sup, t);
 		return;
 	}
 	resume(t);
@@ -233,10 +241,7 @@ static void on_listing_stop(struct sup *sup, struct task *t)
 
 	if (sc_listing_over(t) && !space->caller && !space->fork_waits) {
 		space->caller = t;
-		if (!restage(sup, t))
-			return;
-		resume(t);
-		space_call_done(space);
+		end_call(sup, t);
 		return;
 	}
 	resume(t);
@@ -265,7 +270,6 @@ static void drop_space(struct sup *sup, struct task *t, const char *why)
 		t->space->nr_exiting--;
 	t->exiting = false;
 	sc_listing_drop(t);
-	t->listing.calls = 0;
 	sc_abandon(sup, t);
 	dump_last_use(sup, t, why);
 	/* /proc/PID of the space must be that of a process that still uses it. */

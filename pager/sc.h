@@ -112,12 +112,12 @@ enum sc_verdict sc_refuse_eopnotsupp(struct sup *, struct task *);
 
 /* sc_area.c: calls that our stub is in the way of */
 SC_DECLARE(alone);
-SC_DECLARE(listing);
+enum sc_verdict sc_listing_enter(struct sup *, struct task *);
 /* It opens a directory, and not one where our stub is to be seen. */
 bool sc_is_other_listing(struct task *t);
 /* `t`, whose stub is away because it lists /proc, is at a syscall stop.  Is it through?  Then it is at the call's end. */
 bool sc_listing_over(struct task *t);
-/* However it goes on, nobody need keep the stub away for it. */
+/* `t` lists no more, or never did: nobody need keep the stub away for it. */
 void sc_listing_drop(struct task *t);
 /* Is it about nothing but our area?  Then it is answered with 0. */
 bool sc_is_for_area(const struct task *t);

@@ -135,7 +135,7 @@ void sc_listing_drop(struct task *t)
 {
 	if (t->listing.counts)
 		t->space->listings--;
-	t->listing.counts = false;
+	t->listing = (struct listing){ 0 };
 }
 
 static void listing_begin(struct task *t)
@@ -206,20 +206,15 @@ bool sc_listing_over(struct task *t)
 	if (!l->closes && --l->calls)
 		return false;
 	sc_listing_drop(t);
-	l->calls = 0;
 	return true;
 }
 
-/* The stub has gone for another listing already, or cannot go. */
+/* The stub is away: for this one, which comes with its call again, or for another. */
 enum sc_verdict sc_listing_enter(struct sup *sup, struct task *t)
 {
 	if (t->space->restage)
-		listing_begin(t); /* it is not to come back in the middle */
+		listing_begin(t); /* not to come back in the middle */
 	return SC_PASS;
-}
-
-void sc_listing_leave(struct sup *sup, struct task *t, long result)
-{
 }
 
 /* ---- the way is made ---- */

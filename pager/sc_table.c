@@ -74,9 +74,9 @@ const struct sc_row sc_table[] = {
 		    FLAG(0, CLONE_THREAD) }, .nr_when = 4 },
 	{ SYS_setns, "setns", SC_MM, sc_alone_enter, sc_alone_leave },
 	/* Directories of /proc, where a process's threads may be counted. */
-	{ SYS_open, "open", SC_MM | SC_STAGED, sc_listing_enter, sc_listing_leave,
+	{ SYS_open, "open", SC_MM | SC_STAGED, sc_listing_enter,
 	  .when = { DIRECTORY(1) }, .nr_when = 1 },
-	{ SYS_openat, "openat", SC_MM | SC_STAGED, sc_listing_enter, sc_listing_leave,
+	{ SYS_openat, "openat", SC_MM | SC_STAGED, sc_listing_enter,
 	  .when = { DIRECTORY(2) }, .nr_when = 1 },
 	/* Filters of the program's own. */
 	{ SYS_seccomp, "seccomp", SC_MM, sc_seccomp_enter },
