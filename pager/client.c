@@ -83,11 +83,15 @@ int client_connect(const char *path)
 	return -err;
 }
 
-/* All that comes until the end, terminated and allocated; NULL with errno set. */
-static char *read_all(int fd, size_t *len)
+/*
+ * All that comes until the end, terminated and allocated.  Returns 0, -ECONNRESET when the other end
+ * went away, or -errno.
+ */
+static int read_all(int fd, char **text, size_t *len)
 {
 	size_t room = 65536;
 	char *buf = malloc(room);
+	int ret = -ENOMEM;
 
 	*len = 0;
 	while (buf) {
@@ -95,13 +99,16 @@ static char *read_all(int fd, size_t *len)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0 || *len + (size_t)n > ANSWER_MAX) {
-			buf[*len] = '\0';
-			if (!n)
-				return buf;
+		if (n < 0 || *len + (size_t)n > ANSWER_MAX) {
+			ret = n < 0 ? -errno : -EFBIG;
 			break;
 		}
 		*len += (size_t)n;
+		buf[*len] = '\0';
+		if (!n) {
+			*text = buf;
+			return 0;
+		}
 		if (room - *len < 2) {
 			char *more = realloc(buf, room * 2);
 
@@ -112,32 +119,58 @@ static char *read_all(int fd, size_t *len)
 		}
 	}
 	free(buf);
-	return NULL;
+	return ret;
+}
+
+int client_request(int fd, const char *request, char **body)
+{
+	size_t len = 0, want = 0;
+	char *answer = NULL, *rest = NULL;
+	int ret = 0;
+
+	*body = NULL;
+	if (send(fd, request, strlen(request), MSG_NOSIGNAL) != (ssize_t)strlen(request))
+		ret = errno == EPIPE ? -ECONNRESET : -errno;
+	else
+		ret = read_all(fd, &answer, &len);
+	close(fd);
+	if (ret)
+		return ret;
+	rest = strchr(answer, '\n');
+	if (rest)
+		*rest++ = '\0';
+	if (rest && !strncmp(answer, "error ", 6)) {
+		*body = strdup(answer + 6);
+		ret = *body ? -EPROTO : -ENOMEM;
+	} else if (rest && sscanf(answer, "ok %zu", &want) == 1 && len - (size_t)(rest - answer) == want) {
+		*body = strdup(rest);
+		ret = *body ? 0 : -ENOMEM;
+	} else {
+		ret = -ECONNRESET;
+	}
+	free(answer);
+	return ret;
+}
+
+int client_failed(int err, pid_t front, const char *said)
+{
+	if (err == -EPROTO)
+		return client_complain("%s", said);
+	if (err == -ECONNRESET)
+		return client_complain("run %d ended before it had answered", front);
+	return client_complain("run %d does not answer", front);
 }
 
 int client_ask(int fd, pid_t front, const char *request)
 {
-	size_t len = 0, want = 0;
-	char *answer = NULL, *body;
-	int ret;
+	char *body;
+	int ret = client_request(fd, request, &body);
 
-	if (send(fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request))
-		answer = read_all(fd, &len);
-	close(fd);
-	if (!answer)
-		return client_complain("run %d does not answer", front);
-	body = strchr(answer, '\n');
-	if (body)
-		*body++ = '\0';
-	if (body && sscanf(answer, "ok %zu", &want) == 1 && len - (size_t)(body - answer) == want) {
-		fwrite(body, 1, want, stdout);
-		ret = 0;
-	} else if (body && !strncmp(answer, "error ", 6)) {
-		ret = client_complain("%s", answer + 6);
-	} else {
-		ret = client_complain("run %d ended before it had answered", front);
-	}
-	free(answer);
+	if (ret)
+		ret = client_failed(ret, front, body);
+	else
+		fputs(body, stdout);
+	free(body);
 	return ret;
 }
 

@@ -34,6 +34,17 @@ int client_open(pid_t pid, pid_t *front, pid_t *process);
 int client_connect(const char *path);
 
 /*
+ * Ask a run on its socket's descriptor, which is closed.  request: a line with its newline.
+ *
+ * Returns 0, and *body is what it says (text, allocated); -EPROTO, and *body is why it will not; -ECONNRESET: it ended
+ * before it had answered; another -errno: it does not answer.  *body is NULL then.
+ */
+int client_request(int fd, const char *request, char **body);
+
+/* Say in one line what client_request() returned, with the body then.  Returns 1. */
+int client_failed(int err, pid_t front, const char *said);
+
+/*
  * Ask the run `front` on its socket's descriptor, which is closed, and print what it says.
  * request: a line with its newline.  Returns 0, or 1 with one line said.
  */

@@ -29,7 +29,23 @@ static int maps_of(pid_t pid)
 
 /* ---- all runs ---- */
 
-/* Those of one folder; *nr counts them.  Returns 0, or 1 when one could not be asked. */
+/* Of one run; *nr counts them.  Returns 0, or 1 when it could not be asked.  A run that ends meanwhile is none. */
+static int list_run(int fd, pid_t front, int *nr)
+{
+	char *body;
+	int ret = client_request(fd, "list\n", &body);
+
+	if (ret == -ECONNRESET)
+		return 0;
+	if (ret)
+		ret = client_failed(ret, front, body);
+	else
+		printf("%srun %d: %s", (*nr)++ ? "\n" : "", front, body);
+	free(body);
+	return ret;
+}
+
+/* Those of one folder.  Returns as list_run() does. */
 static int list_dir(const char *dir, int *nr)
 {
 	char path[CONTROL_PATH_MAX + sizeof(((struct dirent *)0)->d_name)];
@@ -45,12 +61,8 @@ static int list_dir(const char *dir, int *nr)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
 		fd = client_connect(path);
-		if (fd < 0)
-			continue; /* it has just ended */
-		if ((*nr)++)
-			putchar('\n');
-		printf("run %d: ", front);
-		ret |= client_ask(fd, front, "list\n");
+		if (fd >= 0) /* else it has just ended */
+			ret |= list_run(fd, front, nr);
 	}
 	if (d)
 		closedir(d);

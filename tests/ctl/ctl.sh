@@ -170,8 +170,37 @@ case_list()
 	ask
 	expect "after its end it is listed no more" "$(grep -c "^run $front:" answer)" 0
 	expect "the first still is" "$(grep -c "^run $front1:" answer)" 1
+	ending_run silent
+	ending_run answering 'ok 9'
 	front=$front1 hold=$hold1
 	stop
+}
+
+# ending_run HOW [ANSWER]: a run that is asked and ends before it has answered, or in the midst of it, is none.
+ending_run()
+{
+	local ending
+	rm -f made
+	python3 -c '
+import os, socket, sys
+open("/proc/self/comm", "w").write("upager")
+folder, done, *answer = sys.argv[1:]
+path = f"{folder}/{os.getpid()}"
+s = socket.socket(socket.AF_UNIX)
+s.bind(path)
+s.listen()
+s.settimeout(20)
+open(done, "w").write(path)
+c, _ = s.accept()
+os.unlink(path)
+for a in answer:
+    c.sendall(a.encode() + b"\n")' "$(dirname "$sock")" made "${@:2}" &
+	ending=$!
+	until_true test -s made
+	ask
+	expect "a list while one ends, $1" "$? $(cat complaint)" "0 "
+	expect "it is not in it, $1" "$(grep -c "^run $ending:" answer)" 0
+	wait $ending
 }
 
 # value KEY: of ./answer, the answer of upager ctl.
