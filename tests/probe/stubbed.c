@@ -30,14 +30,11 @@ static void map_area(u64 base)
 	EXPECT(!madvise((void *)base, STUB_AREA_SIZE, MADV_DONTFORK));
 }
 
-/* What a new stub looks like to the kernel: no signals, nothing of the program's but its memory. */
+/* What a new stub looks like to the kernel: no signals (see child_with_stub), nothing of the program's but its memory. */
 static int become_stub(void *arg)
 {
 	const struct stub_regs *regs = arg;
-	sigset_t all;
 
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
 	__asm__ volatile("movq %0, %%rsp; jmp *%1"
 			 :
 			 : "r"(regs->rsp), "r"(regs->rip), "D"(regs->rdi), "S"(regs->rsi)
@@ -50,11 +47,15 @@ static void child_with_stub(struct lab *lab)
 	static char stack[16 * 1024] __attribute__((aligned(16)));
 	static struct stub_regs regs;
 	u64 base = map_guarded(STUB_PAGES);
+	sigset_t all, own;
 	pid_t pid;
 
 	map_area(base);
 	regs = stub_start_regs(&new_stub, base, new_event);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &own); /* it is to have them blocked from its first moment on */
 	pid = clone(become_stub, stack + sizeof(stack), CLONE_VM, &regs); /* no exit signal */
+	sigprocmask(SIG_SETMASK, &own, NULL);
 	EXPECT(pid > 0);
 	atomic_store(&lab->value[AREA], (long)base);
 	atomic_store(&lab->value[STAGING], (long)map_guarded(lab->nr_pages));
