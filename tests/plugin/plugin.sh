@@ -25,7 +25,7 @@ shift $((OPTIND - 1))
 "$upager" run -- true || { echo "skip: upager cannot run programs here"; exit 77; }
 work=$(mktemp -d "${TMPDIR:-/tmp}/plugin.XXXXXX") || exit 2
 cd "$work" || exit 2
-cp "$bin"/*.so .
+cp "$bin"/*.so "$bin/pages" . # a path that is ours alone: see nobody_left
 fronts=()
 finish()
 {
@@ -44,7 +44,7 @@ contains()
 # run POLICY PAGES ROUNDS CHILDREN: with 1 MiB; output to ./out, errors to ./err. Sets status.
 run()
 {
-	timeout -k 5 60 "$upager" run --memory 1M --policy "$1" -- "$bin/pages" "$2" "$3" "$4" >out 2>err </dev/null
+	timeout -k 5 60 "$upager" run --memory 1M --policy "$1" -- "$work/pages" "$2" "$3" "$4" >out 2>err </dev/null
 	status=$?
 }
 
@@ -52,7 +52,7 @@ run()
 start()
 {
 	rm -f in && mkfifo in
-	timeout -k 5 60 "$upager" run --memory 1M --policy "$1" -- "$bin/pages" 600 0 2 <in >out 2>err &
+	timeout -k 5 60 "$upager" run --memory 1M --policy "$1" -- "$work/pages" 600 0 2 <in >out 2>err &
 	timer=$!
 	exec {hold}>in
 	until_true test -s out || { expect "$1 started" "$(cat err)" ''; exit 1; }
@@ -76,7 +76,7 @@ figure()
 
 nobody_left()
 {
-	! pgrep -f "^$bin/pages" >/dev/null
+	! pgrep -f "^$work/pages" >/dev/null
 }
 
 # ---- cases ----
@@ -114,7 +114,7 @@ case_deaths()
 		expect "$kind: status" $status 125
 		contains "$kind: one line" err "upager: policy ./hostile.so $what; the program was ended"
 		until_true nobody_left
-		expect "$kind: nobody is left" "$(pgrep -af "^$bin/pages")" ''
+		expect "$kind: nobody is left" "$(pgrep -af "^$work/pages")" ''
 	done <<-END
 		segv crashed in victim() (Segmentation fault)
 		fpe crashed in victim() (Floating point exception)
