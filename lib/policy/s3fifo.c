@@ -10,7 +10,7 @@
  *
  * Parameters: small=R (0.5%) of the capacity; ghost=R (90%) of the capacity, in keys; promote=N (2):
  * so many uses in small move a page to main; max=N (3): the most uses that a page's counter holds;
- * learn=N (4), near=R (30%) of the capacity, loop=N (16): see below.
+ * learn=N (4), near=R (30%) of the capacity, loop=N (64): see below.
  * With small=10%, learn=0 it is the algorithm of the paper: without learn, near and loop are off.
  *
  * Where hits cannot be seen, the counters stay 0 and main would be a plain FIFO: it would put out
@@ -38,8 +38,8 @@
  * like all that is wanted.
  *
  * A loop over many more pages than there is room for brings none back soon enough.  But it brings
- * them back in the order in which they left, give or take loop/2 pages, which nothing else does for
- * long.  While that is seen, main keeps LOOP_MAIN of the capacity, and small passes the rest of the
+ * them back in the order in which they left, give or take loop/2 pages (they leave by batches and come
+ * back by a prefetcher's windows, of up to 64), which nothing else does for long.  While that is seen, main keeps LOOP_MAIN of the capacity, and small passes the rest of the
  * loop through; one page in LOOP_MIX goes to main and one leaves it, lest main be of another time.
  * Source: Yang, Zhang, Qiu, Yue, Rashmi, "FIFO queues are all you need for cache eviction", SOSP
  * 2023, algorithm 1.  Ours are learn, near, loop and the 0.5 %, measured with tests/policies/table.c
@@ -134,7 +134,7 @@ static int s3fifo_params(struct s3fifo *p, const struct policy_param *params, u3
 	p->promote = 2;
 	p->ref_max = 3;
 	p->learn = 4;
-	p->loop = 16;
+	p->loop = 64;
 	ret = policy_params_read(params, nr_params, values, ARRAY_SIZE(values), err, len);
 	if (!ret && p->promote > p->ref_max) {
 		snprintf(err, len, "promote=%lu: more than max=%lu", p->promote, p->ref_max);
@@ -386,7 +386,7 @@ static void s3fifo_forget(void *policy, struct reclaim_node *node)
 const struct reclaim_ops s3fifo_ops = {
 	.name = "s3fifo",
 	.help = "small=R (0.5%), ghost=R (90%), promote=N (2), max=N (3), learn=N (4), near=R (30%), "
-		"loop=N (16)",
+		"loop=N (64)",
 	.init = s3fifo_init,
 	.fini = s3fifo_fini,
 	.resize = s3fifo_resize,
