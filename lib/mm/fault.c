@@ -122,9 +122,10 @@ static struct around around_fit(struct vm_area_struct *vma, u64 addr, struct pte
 /*
  * Which pages to map for a fault at addr.  A fault exactly where the last answer of a stream ended, or exactly
  * before it began, doubles the stream's window, but a turn of its direction begins with one page; any other starts a
- * stream of one page in place of the oldest.  Costs the same for every fault.
+ * stream of one page in place of the oldest.  `most`: there is room for no more pages, which does not change the window.
+ * Costs the same for every fault.
  */
-static struct around fault_around(struct vm_area_struct *vma, u64 addr, bool write, struct pte_ref ref)
+static struct around fault_around(struct vm_area_struct *vma, u64 addr, bool write, struct pte_ref ref, u64 most)
 {
 	struct mm_struct *mm = vma->vm_mm;
 	u32 max = mm->world->config.prefetch_max_pages;
@@ -139,7 +140,7 @@ static struct around fault_around(struct vm_area_struct *vma, u64 addr, bool wri
 		s->window = 0;
 	s->down = down;
 	s->window = s->window ? (u32)u64_min(2 * (u64)s->window, max) : 1;
-	a = around_fit(vma, addr, ref, s->window, down);
+	a = around_fit(vma, addr, ref, (u32)u64_min(s->window, u64_max(most, 1)), down);
 	a.stream = s;
 	return a;
 }
@@ -183,7 +184,7 @@ static enum fault_result around_refused(struct mm_struct *mm, u64 addr, int err)
 	return hw_refused(mm, addr, err);
 }
 
-/* Near the budget's end nothing is filled ahead: there must be room for so many windows. */
+/* Near the budget's end a window is no more than this part of the room that is left. */
 #define AROUND_ROOM 4
 
 /* ---- handlers; addr is the page's, the pte is none ---- */
@@ -198,7 +199,7 @@ static enum fault_result do_anonymous_zero(struct vm_area_struct *vma, struct vm
 
 	if (!ref.table)
 		return FAULT_OOM;
-	a = fault_around(vma, addr, false, ref);
+	a = fault_around(vma, addr, false, ref, UINT64_MAX);
 	err = hw_of(mm)->map_zero(mm, a.start, a.nr, 0, &done);
 	for (u64 i = 0; i < done; i++)
 		pte_set(mm, around_pte(&a, addr, ref, i), mk_pte_zero(true));
@@ -233,8 +234,8 @@ static enum fault_result do_anonymous_page(struct vm_area_struct *vma, struct vm
 	ref = pte_alloc(mm, addr);
 	if (!ref.table)
 		return FAULT_OOM;
-	a = fault_around(vma, addr, true, ref);
-	if (a.nr > 1 && (mm_room(mm->world) < AROUND_ROOM * a.nr || frame_reserve(mm->world, 0, a.nr)))
+	a = fault_around(vma, addr, true, ref, mm_room(mm->world) / AROUND_ROOM);
+	if (a.nr > 1 && frame_reserve(mm->world, 0, a.nr))
 		a = (struct around){ addr, 1, a.stream };
 	err = hw_of(mm)->map_copy(mm, a.start, a.nr, NULL, 0, &done);
 	for (u64 i = 0; i < done; i++)

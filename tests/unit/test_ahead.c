@@ -212,6 +212,32 @@ static void test_cow_around_stops_before_and_behind_what_an_open_plan_drops(void
 	fake_mm_destroy(mm);
 }
 
+/* with room for 40 pages a window of 16 is cut to a quarter of what is left, not to one page; in both directions */
+static void test_fault_around_near_the_budget_takes_a_part_of_the_room(void **state)
+{
+	static const u32 windows[] = { 1, 2, 4, 8 }; /* 15 pages: 25 are left */
+	struct mm_struct *mm = fake_mm();
+
+	mm->world->config.prefetch_max_pages = 16;
+	fake_budget(mm->world, 40, "fifo");
+	do_mmap(mm, BASE, 64, RW);
+	for (u32 i = 0, page = 0; i < ARRAY_SIZE(windows); page += windows[i++]) {
+		fault(mm, page, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+		assert_int_equal(fake_hw.last_nr_pages, windows[i]);
+	}
+	fault(mm, 15, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+	assert_int_equal(fake_hw.last_nr_pages, 25 / 4);
+	fault(mm, 21, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+	assert_int_equal(fake_hw.last_nr_pages, 19 / 4);
+	fault(mm, 63, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+	fault(mm, 62, FAULT_FLAG_WRITE, FAULT_RESOLVED);
+	fault(mm, 60, FAULT_FLAG_WRITE, FAULT_RESOLVED); /* a window of 4, and room for 12 */
+	assert_int_equal(fake_hw.last_addr, BASE + 58 * P);
+	assert_int_equal(fake_hw.last_nr_pages, 3);
+	mm_world_verify(mm->world);
+	fake_mm_destroy(mm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +249,7 @@ int main(void)
 		cmocka_unit_test(test_prefetch_passes_over_staged_locked_and_refused),
 		cmocka_unit_test(test_prefetch_stops_before_what_an_open_plan_drops),
 		cmocka_unit_test(test_fault_around_stops_before_what_an_open_plan_drops),
+		cmocka_unit_test(test_fault_around_near_the_budget_takes_a_part_of_the_room),
 		cmocka_unit_test(test_prefetch_beyond_the_address_space_brings_nothing),
 		cmocka_unit_test(test_prefetched_page_is_counted_used_or_wasted_once),
 		cmocka_unit_test(test_cow_around_stops_before_and_behind_what_an_open_plan_drops),
