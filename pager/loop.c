@@ -33,6 +33,7 @@
 #define TAG_TICK   (2ULL << 32)
 
 #define EVENT_BATCH  64
+#define BURST_READS  8
 #define TICK_NS	     1000000
 
 /* ---- the timer ---- */
@@ -165,7 +166,8 @@ static void dispatch(struct sup *sup, const struct ring_event *ev)
 			return;
 		if (!ev->more)
 			ring_poll(&sup->ring, space->uffd, ev->tag);
-		on_uffd(space);
+		if (on_uffd(space))
+			sup->burst = space->id;
 	}
 }
 
@@ -216,11 +218,30 @@ static void wait_and_dispatch(struct sup *sup)
 {
 	struct ring_event ev[EVENT_BATCH];
 	bool due = sup->nr_queued || reclaim_due(sup);
-	int n = ring_wait(&sup->ring, ev, EVENT_BATCH, due ? 0 : UINT64_MAX);
+	int n;
+
+	reclaim_kick(sup);
+	n = ring_wait(&sup->ring, ev, EVENT_BATCH, due ? 0 : UINT64_MAX);
 
 	for (int i = 0; i < n; i++)
 		sup_queue(sup, &ev[i]);
 	dispatch_queue(sup);
+}
+
+/*
+ * A thread on our CPU that we wake preempts us, and when we run on it has faulted again: then its next fault can be had
+ * without the ring.  No more than BURST_READS in a row, for all others are served by the ring.
+ */
+static void serve_burst(struct sup *sup)
+{
+	for (int i = 0; i < BURST_READS && sup->burst && !sup->nr_queued && !reclaim_due(sup); i++) {
+		struct space *space = space_by_id(sup, sup->burst);
+
+		if (!space || !on_uffd(space))
+			break;
+		reclaim_work(sup);
+	}
+	sup->burst = 0;
 }
 
 static void run_loop(struct sup *sup)
@@ -228,6 +249,7 @@ static void run_loop(struct sup *sup)
 	while (sup->nr_tasks) {
 		wait_and_dispatch(sup);
 		reclaim_work(sup);
+		serve_burst(sup);
 	}
 	while (!list_empty(&sup->stagers)) { /* the packer may still read for one */
 		wait_and_dispatch(sup);

@@ -102,6 +102,8 @@ static void count_handled(struct stats *stats, const struct vm_fault *vmf, u64 s
 /* The bytes of a page cannot be had any more: that access gets SIGBUS. */
 static void lost_page(struct space *space, const struct parked_fault *f)
 {
+	if (space_is_over(space))
+		return; /* its bytes went with the process, and nobody waits for them */
 	fprintf(stderr, "upager: a page of process %d at %llx cannot be read back from swap; the access gets SIGBUS\n",
 		space->pid, (unsigned long long)f->address);
 	space->sup->stats.lost++;
@@ -227,22 +229,24 @@ static void on_message(struct space *space, const struct uffd_msg *msg, u64 now)
 	}
 }
 
-void on_uffd(struct space *space)
+int on_uffd(struct space *space)
 {
 	struct uffd_msg msgs[READ_BATCH];
 	u64 now = now_ns();
-	int n;
+	int n, nr = 0;
 
 	do {
 		n = uffd_read(space->uffd, msgs, READ_BATCH);
 		if (n < 0) { /* a fork's userfaultfd found no descriptor */
 			sup_fail(space->sup, "cannot take over a forked process: %s; raise the "
 				 "limit on open files (ulimit -n)", strerror(-n));
-			return;
+			break;
 		}
 		for (int i = 0; i < n; i++)
 			on_message(space, &msgs[i], now);
+		nr += n;
 	} while (n == READ_BATCH);
+	return nr;
 }
 
 void faults_retry(struct space *space)
@@ -269,7 +273,7 @@ void faults_serve(void *arg)
 {
 	struct space *space = arg;
 
-	on_uffd(space);
+	(void)on_uffd(space);
 	stager_serve(space);
 	if (!list_empty(&space->parked)) {
 		reclaim_pump(space->sup);

@@ -15,6 +15,7 @@ struct packer {
 	pthread_mutex_t lock; /* guards todo, done and stop */
 	pthread_cond_t more;
 	struct list_head todo, done;
+	_Atomic u32 nr_done;  /* in done */
 	bool stop;
 	int fd; /* eventfd: counts done jobs */
 	struct swap_packer *swap, *swap_here; /* the thread's, and packer_run()'s */
@@ -77,6 +78,7 @@ static void *packer_main(void *arg)
 		pack(p->swap, p->buf, job);
 		pthread_mutex_lock(&p->lock);
 		list_add_tail(&job->link, &p->done);
+		p->nr_done++;
 		if (write(p->fd, &one, sizeof(one)) != sizeof(one))
 			BUG("eventfd");
 	}
@@ -163,13 +165,14 @@ void packer_run(struct packer *p, struct pack_job *job)
 struct pack_job *packer_next(struct packer *p)
 {
 	struct pack_job *job = NULL;
-	u64 n;
 
-	(void)!read(p->fd, &n, sizeof(n)); /* a poll that is already answered costs nothing */
+	if (!p->nr_done)
+		return NULL;
 	pthread_mutex_lock(&p->lock);
 	if (!list_empty(&p->done)) {
 		job = list_first_entry(&p->done, struct pack_job, link);
 		list_del(&job->link);
+		p->nr_done--;
 	}
 	pthread_mutex_unlock(&p->lock);
 	return job;

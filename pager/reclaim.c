@@ -250,13 +250,56 @@ static void work_quietly(struct sup *sup)
 
 	mm_reclaim(sup->world)->now_ms = coarse_ms();
 	collect_all(sup);
+	jobs_collect(sup);
 	if (!list_empty(&sup->reclaim->zaps_new))
 		zaps_submit(sup);
 	make_room(sup);
 	list_for_each_entry(st, &sup->stagers, link) {
 		staging_find_unwanted(st);
 		staging_drop_due(st);
-		stager_kick(st);
+	}
+}
+
+/*
+ * To send a stub on its way costs a few microseconds, whatever it is to do.  So while faults come one upon the other it
+ * waits until they are of so many pages, unless room is short.
+ */
+#define KICK_PAGES 32
+
+static bool is_short(struct sup *sup)
+{
+	return sup->reclaim->waiting || mm_room(sup->world) < sup->reclaim->low / 2;
+}
+
+static void kick_stubs(struct sup *sup, u32 pages)
+{
+	struct stager *st;
+
+	list_for_each_entry(st, &sup->stagers, link)
+		if (st->nr_queued >= pages)
+			stager_kick(st);
+}
+
+void reclaim_kick(struct sup *sup)
+{
+	if (sup->reclaim)
+		kick_stubs(sup, 1);
+}
+
+/*
+ * A process that has given its memory back may be far from its end: closing its files it waits for the lock of a pipe,
+ * which a reader holds that copies into a page that is out, and waits for us.  Nothing can be evicted from it any more, and
+ * nothing of it is there: what the model still has of it goes at once.
+ */
+static void drop_gone(struct sup *sup)
+{
+	struct space *space;
+
+	list_for_each_entry(space, &sup->spaces, link) {
+		if (!space->nr_exiting || space->caller || space->forking || space->evicting || !space_is_over(space))
+			continue;
+		mm_drop_pages(space->mm);
+		sup->reclaim->freed = true;
 	}
 }
 
@@ -274,8 +317,10 @@ void reclaim_work(struct sup *sup)
 		retry_waiters(sup);
 	}
 	work_quietly(sup);
+	kick_stubs(sup, is_short(sup) ? 1 : KICK_PAGES);
 	reclaim_put_spaces(sup);
 	if (r->waiting) {
+		drop_gone(sup);
 		oom_check(sup);
 		sup_need_tick(sup);
 	}
@@ -323,6 +368,7 @@ bool reclaim_event(struct sup *sup, const struct ring_event *ev)
 	case TAG_PACKER:
 		if (!ev->more)
 			ring_poll(&sup->ring, packer_fd(sup->reclaim->packer), TAG_PACKER);
+		(void)!read(packer_fd(sup->reclaim->packer), &n, sizeof(n));
 		jobs_collect(sup);
 		return true;
 	case TAG_STORE:
@@ -363,5 +409,6 @@ void reclaim_pump(struct sup *sup)
 			stager_stop(st, s);
 	}
 	work_quietly(sup);
+	kick_stubs(sup, 1);
 	sched_yield();
 }

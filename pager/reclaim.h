@@ -43,6 +43,8 @@ void reclaim_put_spaces(struct sup *sup);
 void reclaim_tick(struct sup *sup);
 /* Keep room; let go on who waits for it.  To be called when events have been handled.  O(1) when there is room. */
 void reclaim_work(struct sup *sup);
+/* Send the stubs what reclaim_work() has left for later.  To be called before any wait. */
+void reclaim_kick(struct sup *sup);
 /* Is this completion for the reclaimer?  Then act on it. */
 bool reclaim_event(struct sup *sup, const struct ring_event *ev);
 /* Has reclaim_work() left a call that can start now?  Then it is to be called again before any wait. */

@@ -505,6 +505,16 @@ int space_bring(struct space *space, u64 addr, unsigned int flags, bool now)
 	return fill_pages(space, addr, 1, flags, now);
 }
 
+bool space_is_over(const struct space *space)
+{
+	struct vma_info v;
+	u64 top = TASK_SIZE - PAGE_SIZE;
+
+	if (space->uffd < 0 || (mm_find_vma(space->mm, top, &v) && v.start <= top))
+		return false;
+	return uffd_is_over(space->uffd);
+}
+
 void space_bring_all(struct space *space)
 {
 	struct pte_info pte;

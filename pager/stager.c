@@ -168,7 +168,7 @@ static void queue(struct stager *st, struct stager_op op, struct stub_cmd cmd)
 	st->op[st->stub.head % STUB_RING] = op;
 	stub_queue(&st->stub, &cmd);
 	st->nr_ops++;
-	st->queued = true;
+	st->nr_queued += op.nr ? op.nr : 1;
 }
 
 static void queue_plain(struct stager *st, u64 nr, u64 a0, u64 a1)
@@ -643,9 +643,9 @@ static void follow(struct stager *st)
 
 void stager_kick(struct stager *st)
 {
-	if (!st->queued)
+	if (!st->nr_queued)
 		return;
-	st->queued = false;
+	st->nr_queued = 0;
 	follow(st);
 	stub_kick(&st->stub);
 	if (st->stopped)

@@ -94,7 +94,7 @@ struct stager {
 	u32 nr_ops;             /* commands whose results are to come */
 	bool closed;            /* between stager_close() and stager_open() */
 	bool stopped;           /* with its process (SIGSTOP) */
-	bool queued;            /* commands were queued since the last kick */
+	u32 nr_queued;          /* pages of the commands since the last kick */
 	bool dying;             /* it was told to end, or has */
 	struct place place[STAGING_PAGES];
 	struct stager_op op[STUB_RING];

@@ -166,6 +166,7 @@ struct sup {
 	bool said_no_stager;
 	struct ring_event *queue; /* events taken from the ring, not yet handled */
 	u32 nr_queued, max_queued;
+	u32 burst;                /* id of the space whose userfaultfd spoke last; 0: none */
 	struct control *control;  /* control.c; NULL: no socket could be had */
 	FILE *dump;               /* --dump-mm; NULL: none */
 	struct stats stats;
@@ -253,13 +254,15 @@ int must_check space_peek(struct space *space, u64 addr, void *dst, size_t len);
  * -EFAULT: it cannot be had.
  */
 int must_check space_bring(struct space *space, u64 addr, unsigned int flags, bool now);
+/* Has the last task let go of it?  Some may be far from their ends all the same, and have no memory any more. */
+bool space_is_over(const struct space *space);
 /* Bring all pages that are out, whatever the budget says, and keep them: the kernel is to dump them. */
 void space_bring_all(struct space *space);
 int must_check space_write(struct task *t, u64 addr, const void *src, size_t len);
 
 /* ---- on_fault.c ---- */
-/* Read and answer all that a space's userfaultfd has to say. */
-void on_uffd(struct space *space);
+/* Read and answer all that a space's userfaultfd has to say.  Returns how many messages there were. */
+int on_uffd(struct space *space);
 /* Try the parked faults again, from the top. */
 void faults_retry(struct space *space);
 /* One turn of both, and of what parked faults wait for; `space` is for remote.idle to pass. */

@@ -153,6 +153,12 @@ static void exit_mmap(struct mm_struct *mm)
 	}
 }
 
+void mm_drop_pages(struct mm_struct *mm)
+{
+	BUG_ON(mm->plan);
+	zap_page_range(mm, (struct range){ 0, TASK_SIZE }, NULL);
+}
+
 void mm_get(struct mm_struct *mm)
 {
 	BUG_ON(!mm->mm_users);

@@ -93,6 +93,11 @@ void mm_set_host(struct mm_struct *mm, void *host);
 /* mm_users: tasks that use it.  mm_put() of the last one drops every vma, pte and frame and frees it. */
 void mm_get(struct mm_struct *mm);
 void mm_put(struct mm_struct *mm);
+/*
+ * Drop every pte, frame and swap entry now, the vmas later with mm_put(): the machine's address space is gone, though
+ * not all of its tasks are.  Pre: no plan is open.  Source: exit_mmap, its first half.
+ */
+void mm_drop_pages(struct mm_struct *mm);
 u32 mm_users(const struct mm_struct *mm);
 u32 mm_map_count(const struct mm_struct *mm);
 u64 mm_brk(const struct mm_struct *mm);

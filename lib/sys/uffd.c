@@ -71,6 +71,11 @@ int uffd_writeprotect(int fd, struct range r, bool wp, bool nowake)
 	return uffd_ioctl(fd, UFFDIO_WRITEPROTECT, &prot);
 }
 
+bool uffd_is_over(int fd)
+{
+	return uffd_writeprotect(fd, (struct range){ TASK_SIZE - PAGE_SIZE, TASK_SIZE }, false, true) == -ESRCH;
+}
+
 int uffd_wake(int fd, struct range r)
 {
 	struct uffdio_range range = { r.start, range_len(r) };

@@ -36,6 +36,11 @@ int uffd_copy(int fd, u64 dst, const void *src, u64 len, u64 mode, u64 *done);
 int uffd_zeropage(int fd, u64 dst, u64 len, u64 mode, u64 *done);
 /* Set (wp) or lift the write protection of present pages; lifting wakes unless `nowake`. */
 int uffd_writeprotect(int fd, struct range r, bool wp, bool nowake);
+/*
+ * Has the last task let go of the address space?  Pre: the last page below TASK_SIZE is not managed; asked there, an
+ * address space that goes on says -ENOENT.
+ */
+bool uffd_is_over(int fd);
 /* The next access to the empty pages of `r` gets SIGBUS; wakes.  Returns also -ENOTTY, -EINVAL (before 6.6). */
 int uffd_poison(int fd, struct range r);
 /* Wake whoever waits in `r`. */
