@@ -141,7 +141,7 @@ bool exit_pending(struct sup *sup, const struct space *space)
 		return false;
 	for (int i = 0; i < TASK_BUCKETS; i++)
 		list_for_each_entry(t, &sup->tasks[i], link)
-			if (t->space == space && t->exiting && proc_task_alive(t->tid))
+			if (t->space == space && t->exiting && proc_task_has_mm(t->tid))
 				return true;
 	return false;
 }

@@ -268,15 +268,15 @@ int proc_task_cpu(pid_t tid)
 	return p ? atoi(p) : -ESRCH;
 }
 
-bool proc_task_alive(pid_t tid)
+bool proc_task_has_mm(pid_t tid)
 {
 	char buf[2048];
 	const char *p;
 
 	if (slurp(tid, "stat", buf, sizeof(buf)) < 0)
 		return false;
-	p = stat_field(buf, 3);
-	return p && *p != 'Z' && *p != 'X';
+	p = stat_field(buf, 23); /* vsize; 0: exit_mm() is behind it */
+	return p && strtoull(p, NULL, 10);
 }
 
 pid_t proc_ppid(pid_t tid)

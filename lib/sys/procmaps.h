@@ -74,8 +74,8 @@ s64 proc_auxv(pid_t pid, u64 *values, size_t nr);
 
 /* The CPU a task last ran on (field 39), or -ESRCH. */
 int proc_task_cpu(pid_t tid);
-/* It has not yet given up its address space: it exists and is no zombie. */
-bool proc_task_alive(pid_t tid);
+/* It has not yet given up its address space, though it may be dying. */
+bool proc_task_has_mm(pid_t tid);
 /* The parent process of `tid` (field 4), or -ESRCH. */
 pid_t proc_ppid(pid_t tid);
 /* Who traces `tid` (TracerPid:), 0: nobody; or -ESRCH. */

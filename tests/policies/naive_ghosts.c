@@ -147,9 +147,9 @@ static bool s3fifo_learn(struct naive *n, u32 key, bool loops)
 	if (!wanted)
 		n->level[key] = 0;
 	if (known) {
-		u32 distance = n->left[key] - n->last_left + 8;
+		u32 distance = n->left[key] - n->last_left + 32;
 
-		n->order = n->order - n->order / 64 + (!soon && distance < 16 ? 16 : 0);
+		n->order = n->order - n->order / 64 + (!soon && distance < 64 ? 16 : 0);
 		n->last_left = n->left[key];
 	}
 	return wanted && !s3fifo_is_loop(n, loops);
