@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "probe.h"
+#include "sys/procmaps.h"
 
 static const u64 WRITE = UFFD_PAGEFAULT_FLAG_WRITE;
 static const u64 WRITE_WP = UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP;
@@ -294,6 +295,48 @@ PROBE(process_gone, "answers for a process that is gone say ESRCH")
 	reap(s.pid);
 	ret = fill_page(s.uffd, s.mem, 0, 0);
 	EXPECT(ret == -ESRCH || ret == -ENOSPC);
+}
+
+static int pipe_fd[2];
+
+static void read_into_page(struct lab *lab)
+{
+	close(pipe_fd[1]);
+	EXPECT_EQ(read(pipe_fd[0], (void *)lab->mem, 1), 1);
+}
+
+static void write_and_end(struct lab *lab)
+{
+	close(pipe_fd[0]);
+	EXPECT_EQ(write(pipe_fd[1], "a", 1), 1);
+	lab_hold(lab, 1);
+}
+
+/*
+ * The reader holds the pipe's lock while its page is missing.  The writer closes the pipe at its end, when it has given up
+ * its memory, and waits for that lock.
+ */
+PROBE(mm_gone_before_end, "of who dies WRITEPROTECT says ESRCH, and stat no size, before its end; of who lives ENOENT of nothing")
+{
+	struct subject reader, writer;
+
+	EXPECT(!pipe(pipe_fd));
+	reader = subject_start(1, FEATURES_RUN, read_into_page);
+	writer = subject_start(1, FEATURES_RUN, write_and_end);
+	close(pipe_fd[0]);
+	close(pipe_fd[1]);
+	expect_fault(reader.uffd, reader.mem, WRITE);
+	EXPECT_EQ(uffd_writeprotect(writer.uffd, (struct range){ TASK_SIZE - PAGE_SIZE, TASK_SIZE }, false, true),
+		  -ENOENT);
+	EXPECT(!uffd_is_over(writer.uffd));
+	EXPECT(proc_task_has_mm(writer.pid));
+	lab_let(writer.lab, 1);
+	while (!uffd_is_over(writer.uffd) || proc_task_has_mm(writer.pid))
+		sleep_ms(1); /* the probe's time limit ends this */
+	EXPECT_EQ(waitpid(writer.pid, NULL, WNOHANG), 0);
+	EXPECT_EQ(fill_page(reader.uffd, reader.mem, 0, 0), 0);
+	subject_end(&writer);
+	subject_end(&reader);
 }
 
 PROBE(wp_marker_empty,
