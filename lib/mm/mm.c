@@ -136,13 +136,19 @@ void mmdrop(struct mm_struct *mm)
 	world->nr_mms--;
 }
 
+void mm_drop_pages(struct mm_struct *mm)
+{
+	BUG_ON(mm->plan);
+	zap_page_range(mm, (struct range){ 0, TASK_SIZE }, NULL);
+}
+
 /* Drop every pte, then every vma: the rmap walk of a frame must find vmas as long as it is mapped. */
 static void exit_mmap(struct mm_struct *mm)
 {
 	struct mm_reserve res;
 
 	reserve_init(&res, mm->world);
-	zap_page_range(mm, (struct range){ 0, TASK_SIZE }, NULL);
+	mm_drop_pages(mm);
 	while (mm->mmap) {
 		struct vm_area_struct *vma = mm->mmap;
 
@@ -151,12 +157,6 @@ static void exit_mmap(struct mm_struct *mm)
 		vma_free(&res, vma);
 		reserve_release(&res);
 	}
-}
-
-void mm_drop_pages(struct mm_struct *mm)
-{
-	BUG_ON(mm->plan);
-	zap_page_range(mm, (struct range){ 0, TASK_SIZE }, NULL);
 }
 
 void mm_get(struct mm_struct *mm)
@@ -170,7 +170,6 @@ void mm_put(struct mm_struct *mm)
 	BUG_ON(!mm->mm_users);
 	if (--mm->mm_users)
 		return;
-	BUG_ON(mm->plan);
 	exit_mmap(mm);
 	list_del(&mm->mmlist);
 	mmdrop(mm);

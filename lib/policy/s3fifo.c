@@ -39,8 +39,9 @@
  *
  * A loop over many more pages than there is room for brings none back soon enough.  But it brings
  * them back in the order in which they left, give or take loop/2 pages (they leave by batches and come
- * back by a prefetcher's windows, of up to 64), which nothing else does for long.  While that is seen, main keeps LOOP_MAIN of the capacity, and small passes the rest of the
- * loop through; one page in LOOP_MIX goes to main and one leaves it, lest main be of another time.
+ * back by a prefetcher's windows, of up to 64), which nothing else does for long.  While that is
+ * seen, main keeps LOOP_MAIN of the capacity, and small passes the rest of the loop through; one
+ * page in LOOP_MIX goes to main and one leaves it, lest main be of another time.
  * Source: Yang, Zhang, Qiu, Yue, Rashmi, "FIFO queues are all you need for cache eviction", SOSP
  * 2023, algorithm 1.  Ours are learn, near, loop and the 0.5 %, measured with tests/policies/table.c
  * and traces of programs (docs/ARCHITECTURE.md, "Why s3fifo and stride").
