@@ -125,7 +125,7 @@ static int read_all(int fd, char **text, size_t *len)
 int client_request(int fd, const char *request, char **body)
 {
 	size_t len = 0, want = 0;
-	char *answer = NULL, *rest = NULL;
+	char *answer = NULL, *rest;
 	int ret = 0;
 
 	*body = NULL;
@@ -140,15 +140,14 @@ int client_request(int fd, const char *request, char **body)
 	if (rest)
 		*rest++ = '\0';
 	if (rest && !strncmp(answer, "error ", 6)) {
-		*body = strdup(answer + 6);
-		ret = *body ? -EPROTO : -ENOMEM;
-	} else if (rest && sscanf(answer, "ok %zu", &want) == 1 && len - (size_t)(rest - answer) == want) {
-		*body = strdup(rest);
-		ret = *body ? 0 : -ENOMEM;
-	} else {
-		ret = -ECONNRESET;
+		rest = answer + 6;
+		ret = -EPROTO;
+	} else if (!rest || sscanf(answer, "ok %zu", &want) != 1 || len - (size_t)(rest - answer) != want) {
+		free(answer);
+		return -ECONNRESET;
 	}
-	free(answer);
+	memmove(answer, rest, strlen(rest) + 1);
+	*body = answer;
 	return ret;
 }
 
