@@ -23,6 +23,7 @@
 #include "sc.h"
 #include "stager.h"
 #include "sup.h"
+#include "sys/procmaps.h"
 #include "sys/tracee.h"
 #include "sys/uapi.h"
 
@@ -221,6 +222,8 @@ enum sc_verdict sc_listing_enter(struct sup *sup, struct task *t)
 
 enum sc_verdict sc_make_way(struct task *t)
 {
+	if (is_listing(t) && !proc_may_clone_thread(t->tid))
+		return SC_PASS; /* there would be no other stub */
 	if (t->space->stager->nr_used) { /* swap is full: what is in staging can go nowhere */
 		if (is_listing(t))
 			return SC_PASS;
@@ -238,9 +241,11 @@ enum sc_verdict sc_make_way(struct task *t)
 
 enum sc_verdict sc_alone_enter(struct sup *sup, struct task *t)
 {
-	return t->space->restage ? SC_WATCH : SC_PASS;
+	return sup->opt->memory ? SC_WATCH : SC_PASS;
 }
 
+/* Where it comes from, or has been before, its process could perhaps not have a stub. */
 void sc_alone_leave(struct sup *sup, struct task *t, long result)
 {
+	t->space->restage |= !t->space->stager;
 }

@@ -375,7 +375,7 @@ int stager_create(struct task *t, struct tracee_stop *death)
 	} else if (!b.st->pid) {
 		stager_free(b.st);
 	}
-	if (b.err && b.err != -ESRCH && !ret && !sup->said_no_stager) {
+	if (b.err && b.err != -ESRCH && !ret && !sup->said_no_stager && proc_may_clone_thread(t->tid)) {
 		sup->said_no_stager = true;
 		fprintf(stderr, "upager: memory of process %d cannot be taken back: %s; it counts, but "
 				"stays\n", t->tid, strerror(-b.err));

@@ -103,7 +103,8 @@ struct stager {
 /*
  * Make one in the address space of `t`, which is at a syscall exit stop or its first stop, with a userfaultfd.
  * The injected calls may fault: faults of the space are answered meanwhile.  space->stager stays NULL when it
- * cannot be had (one line says so, once): its pages then cannot be evicted.
+ * cannot be had: its pages then cannot be evicted.  One line says so, once, but not of a task that can have no thread
+ * because of its namespaces: most only wait for a child.
  * Returns 0, or -ESRCH: t died (*death).
  */
 int must_check stager_create(struct task *t, struct tracee_stop *death);

@@ -326,3 +326,28 @@ bool proc_dumps_core(pid_t tid, int sig)
 	fclose(f);
 	return !(handled & 1ULL << (sig - 1));
 }
+
+/* Where /proc/TID/ns/`name` leads to, "" when nowhere: there is none, or nobody has been born into it yet. */
+static void ns_link(pid_t tid, const char *name, char *to, size_t len)
+{
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", tid, name);
+	n = readlink(path, to, len - 1);
+	to[n < 0 ? 0 : n] = '\0';
+}
+
+bool proc_may_clone_thread(pid_t tid)
+{
+	static const char *const kinds[][2] = { { "pid", "pid_for_children" }, { "time", "time_for_children" } };
+	char own[64], childrens[64];
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		ns_link(tid, kinds[i][0], own, sizeof(own));
+		ns_link(tid, kinds[i][1], childrens, sizeof(childrens));
+		if (strcmp(own, childrens) != 0)
+			return false;
+	}
+	return true;
+}

@@ -30,3 +30,6 @@ unshare -pf bash -c 'unshare -pf bash -c "echo nested \$\$; (echo sub); exit 3";
 unshare -i -u -n bash -c "hostname inside; hostname; ls /sys >/dev/null; echo done"
 unshare -pf sh -c 'sleep 100 & exec true'
 echo "init gone $?"
+# Who has asked for a PID namespace for its children can have no thread more, not even one of the pager's.
+unshare -Urpf --kill-child bash -c 'echo "init $$"; (echo sub)'
+unshare -Urp bash -c 'echo "one child only"; true'
