@@ -164,6 +164,7 @@ static void handle(struct space *space, const struct parked_fault *f)
 		break;
 	case FAULT_SPURIOUS:
 		sup->stats.spurious++;
+		staging_touched(space, f->address);
 		break;
 	case FAULT_RETRY:
 	case FAULT_PARKED:

@@ -80,6 +80,12 @@ int reclaim_peek(void *stage, u32 index, void *page);
 void reclaim_unstage_drop(void *stage, u32 index, u32 pfn);
 
 /*
+ * A spurious fault: did the program reach for a place of a staging area, which it can have from /proc/PID/maps (who looks
+ * for pointers, or for leaks, reads all that can be written to)?  It gets zeroes; the place is dropped before it is used.
+ */
+void staging_touched(struct space *space, u64 addr);
+
+/*
  * A new budget, in bytes (MEMORY_MIN_PAGES pages at least, whole pages).  Returns 0, or -errno with one line of
  * why in err[0..len) and the old budget kept.
  */

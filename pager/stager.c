@@ -26,7 +26,6 @@
 #include "sys/uapi.h"
 #include "sys/uffd.h"
 
-#define STAGING_BYTES (STAGING_PAGES * PAGE_SIZE)
 #define GUARD_BYTES   PAGE_SIZE
 
 /* ---- birth: calls injected into a task of the program, and into the thread that one of them makes ---- */
@@ -547,6 +546,9 @@ void stager_open(struct stager *st)
 	struct space *space = st->space;
 	struct mm_plan *plan;
 
+	/* First: what another thread fills by looking there (staging_touched) is to be known of, or dropped here. */
+	if (uffd_register(space->uffd, range_of(st->staging, STAGING_BYTES)))
+		return; /* its address space is gone: nothing is moved there any more */
 	if (!st->dying) {
 		queue_plain(st, SYS_munlock, st->area.start, range_len(st->area));
 		queue(st, (struct stager_op){ OP_NONE },
@@ -557,8 +559,6 @@ void stager_open(struct stager *st)
 		reclaim_pump(st->sup);
 	if (!mm_plan_munlock(space->mm, st->area.start, range_len(st->area), &plan))
 		mm_plan_commit(plan, 0);
-	if (uffd_register(space->uffd, range_of(st->staging, STAGING_BYTES)))
-		return; /* its address space is gone: nothing is moved there any more */
 	st->closed = false;
 }
 

@@ -31,6 +31,7 @@ struct sup;
 struct task;
 
 #define STAGING_PAGES 1024u
+#define STAGING_BYTES (STAGING_PAGES * PAGE_SIZE)
 
 enum place_state {
 	PLACE_FREE,
@@ -49,6 +50,7 @@ struct place {
 	bool clean;    /* DUE, DROPPING: its slot held its bytes already */
 	bool lost;     /* it could not be read */
 	bool unwanted; /* the program has freed the page: to be dropped when nobody is at it */
+	bool touched;  /* DUE, DROPPING: no frame of the model, but the zero page, for the program looked there */
 };
 
 /* What a command was for; by its number modulo STUB_RING. */

@@ -8,6 +8,8 @@
  *   FREE -> FILLING -> STAGED -> READING -> [STORING] -> DUE -> DROPPING -> FREE
  *                       |  '------ nobody wants it any more ----^
  *                       '--> MOVING -> FREE      a touch: back where it was
+ *
+ * A place that the program itself reaches for has the zero page, from FREE to DUE: staging_touched().
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -35,6 +37,34 @@ void staging_place_due(struct stager *st, u32 place)
 {
 	st->place[place].state = PLACE_DUE;
 	st->due_hand = st->nr_due++ ? (u32)u64_min(st->due_hand, place) : place;
+}
+
+/* The stager whose places are at addr; NULL: none. */
+static struct stager *stager_at(const struct space *space, u64 addr)
+{
+	struct stager *st;
+
+	list_for_each_entry(st, &space->sup->stagers, link)
+		if (st->space == space && range_contains(range_of(st->staging, STAGING_BYTES), addr))
+			return st;
+	return NULL;
+}
+
+void staging_touched(struct space *space, u64 addr)
+{
+	struct stager *st = stager_at(space, addr);
+	struct place *p;
+	u64 done;
+
+	if (!st)
+		return;
+	p = &st->place[(addr - st->staging) >> PAGE_SHIFT];
+	/* Else a page is there, comes or goes: it will be seen, or reached for again. */
+	if (p->state != PLACE_FREE || uffd_zeropage(space->uffd, addr, PAGE_SIZE, 0, &done) || st->dying)
+		return;
+	p->touched = true;
+	st->nr_used++;
+	staging_place_due(st, (u32)(p - st->place));
 }
 
 void staging_flush(struct fill_run *run)
@@ -216,14 +246,19 @@ void staging_drop_due(struct stager *st)
 	}
 }
 
+static void place_dropped(struct stager *st, u32 place)
+{
+	const struct place *p = &st->place[place];
+
+	if (!p->touched)
+		frame_left(st->sup, p->pfn, p->clean);
+	place_free(st, place);
+}
+
 static void on_dropped(struct stager *st, const struct stager_op *op)
 {
-	for (u32 i = 0; i < op->nr; i++) {
-		struct place *p = &st->place[op->place + i];
-
-		frame_left(st->sup, p->pfn, p->clean);
-		place_free(st, op->place + i);
-	}
+	for (u32 i = 0; i < op->nr; i++)
+		place_dropped(st, op->place + i);
 }
 
 /* The next stager that has staged pages, round and round. */
@@ -429,13 +464,10 @@ void reclaim_forget_places(struct stager *st)
 {
 	staging_find_unwanted(st);
 	for (u32 i = 0; st->nr_due && i < STAGING_PAGES; i++) {
-		struct place *p = &st->place[i];
-
-		if (p->state != PLACE_DUE)
+		if (st->place[i].state != PLACE_DUE)
 			continue;
 		st->nr_due--;
-		frame_left(st->sup, p->pfn, p->clean);
-		place_free(st, i);
+		place_dropped(st, i);
 	}
 }
 

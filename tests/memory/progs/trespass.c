@@ -4,6 +4,7 @@
  *
  * Natively on a hole between two mappings, under upager on the area of its stub, which it finds in /proc/self/maps:
  * the program takes the addresses, gives them back, reaches over their borders, and becomes a process of one thread.
+ * It also reads whatever it could write to, as who looks for pointers does: by itself and by a call.
  * Its memory is whole all the while.
  */
 #include "pressure.h"
@@ -115,6 +116,30 @@ static void alone(void)
 	}
 }
 
+/* All private memory that can be written to, a page at a time. */
+static void read_all(void)
+{
+	char line[512], perm[5], word[8];
+	FILE *f = fopen("/proc/self/maps", "r");
+	int fd = SYS(memfd_create("read", 0));
+	unsigned long s, e;
+
+	CHECK(f, "maps");
+	while (fgets(line, sizeof(line), f)) {
+		CHECK(sscanf(line, "%lx-%lx %4s", &s, &e, perm) == 3, "%s", line);
+		if (strcmp(perm, "rw-p") != 0)
+			continue;
+		for (; s < e; s += PAGE) {
+			if (s / PAGE % 3)
+				memcpy(word, (char *)s, sizeof(word));
+			else
+				CHECK(pwrite(fd, (char *)s, sizeof(word), 0) == sizeof(word), "%lx: %m", s);
+		}
+	}
+	fclose(f);
+	SYS(close(fd));
+}
+
 /* A thread faults all the time, and another makes calls, while the area comes and goes. */
 static void *faults(void *arg)
 {
@@ -126,6 +151,20 @@ static void *faults(void *arg)
 		check_pages(p, n, 4, i);
 	}
 	return NULL;
+}
+
+static void reach(void)
+{
+	pthread_t t;
+	int done = 0;
+
+	CHECK(!pthread_create(&t, NULL, faults, &done), "thread");
+	for (int i = 0; i < 3; i++) {
+		read_all();
+		whole();
+	}
+	__atomic_store_n(&done, 1, __ATOMIC_RELAXED);
+	pthread_join(t, NULL);
 }
 
 static void *calls(void *arg)
@@ -171,5 +210,6 @@ int main(int argc, char **argv)
 	fill_pages(own, nr_pages, 1, gen);
 	RUN(all_kinds);
 	RUN(among_threads);
+	RUN(reach);
 	return 0;
 }
