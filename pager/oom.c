@@ -96,6 +96,15 @@ static u64 progress(const struct sup *sup)
 	       s->processes;
 }
 
+/*
+ * What is locked leaves so few frames that one thread's faults take away what another's need: pages come and go, and
+ * nobody gets on.
+ */
+static bool is_squeezed(const struct sup *sup)
+{
+	return mm_reclaim(sup->world)->nr_pinned + MEMORY_MIN_PAGES / 2 > sup->reclaim->budget;
+}
+
 void oom_check(struct sup *sup)
 {
 	struct reclaimer *r = sup->reclaim;
@@ -105,7 +114,7 @@ void oom_check(struct sup *sup)
 	if (r->oom_space || sup->ending)
 		return;
 	/* Victims that are refused again and again (pinned) are no progress; a slow disk is. */
-	if (swap_store_busy(r->store) || moved != r->idle_progress || !r->idle_since_ns) {
+	if (swap_store_busy(r->store) || (moved != r->idle_progress && !is_squeezed(sup)) || !r->idle_since_ns) {
 		r->idle_since_ns = now;
 		r->idle_progress = moved;
 		r->idle_ticks = r->ticks;

@@ -238,6 +238,7 @@ static void frame_free(struct mm_world *world, struct frame *frame)
 	BUG_ON(frame->mapcount);
 	reclaim_forget(world, frame);
 	swap_cache_del(world, frame);
+	world->reclaim.nr_pinned -= frame->state == FRAME_PINNED;
 	frame_set_state(frame, FRAME_FREE);
 	frame->anon_vma = NULL;
 	frame->index = section->free_pfn;

@@ -106,6 +106,7 @@ void reclaim_unpin(struct mm_world *world, struct frame *frame)
 	if (frame->state != FRAME_PINNED)
 		return;
 	frame_set_state(frame, FRAME_RESIDENT);
+	world->reclaim.nr_pinned--;
 	reclaim_insert(world, frame, 0, 0);
 }
 
@@ -258,6 +259,7 @@ static enum take take(struct mm_world *world, struct frame *frame, bool can_move
 	rmap_walk(frame, look_at, look);
 	if (must_stay(frame, look, can_move)) { /* as Linux does: it is found out when somebody wants the page */
 		frame_set_state(frame, FRAME_PINNED);
+		world->reclaim.nr_pinned++;
 		reclaim_forget(world, frame);
 		return STAYS;
 	}

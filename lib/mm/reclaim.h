@@ -64,6 +64,7 @@ struct reclaim {
 	const struct reclaim_ops *ops;
 	void *policy;
 	u64 nr_listed;  /* frames that the policy has */
+	u64 nr_pinned;  /* frames in FRAME_PINNED: it has been found out that they cannot go */
 	u64 need;       /* frames that a fault asked for in vain since this was last set to 0 */
 	u32 emergency;  /* not 0: the budget may be exceeded: a thread that we wait for must go on */
 	u32 evictions;  /* pages that went out, ever (wraps): the refault clock */

@@ -229,7 +229,7 @@ static void verify_cache(const struct mm_world *world, const struct frame *f, co
 static void verify_frames(const struct mm_world *world, const u32 *names)
 {
 	const struct frame_table *t = &world->frames;
-	u64 nr_listed = 0;
+	u64 nr_listed = 0, nr_pinned = 0;
 
 	for (u32 i = 0; i < t->nr_sections; i++) {
 		for (u32 k = 0; t->section[i] && k < FRAMES_PER_SECTION; k++) {
@@ -244,8 +244,12 @@ static void verify_frames(const struct mm_world *world, const u32 *names)
 				verify_pinned(f);
 			verify_cache(world, f, names);
 			nr_listed += !!(f->flags & FRAME_LISTED);
+			nr_pinned += f->state == FRAME_PINNED;
 		}
 	}
+	if (nr_pinned != world->reclaim.nr_pinned)
+		BUG("I11: %" PRIu64 " frames are pinned, counted %" PRIu64, nr_pinned,
+		    world->reclaim.nr_pinned);
 	if (nr_listed != world->reclaim.nr_listed)
 		BUG("I11: %" PRIu64 " frames are listed, counted %" PRIu64, nr_listed,
 		    world->reclaim.nr_listed);

@@ -100,6 +100,10 @@ case_oom()
 	expect "the file has room" "exit 0" "exit 0" ''
 	run "$upager" run --memory 64M --swap zpool --swap-pool 1M -- "${greedy[@]}"
 	expect "the budget has room" "exit 0" "exit 0" ''
+	run "$upager" run --memory 2M -- "$bin/greedy" 2048 lock
+	expect "the budget is locked" "exit 0" "signal 9" "$killed"
+	run "$upager" run --memory 3M -- "$bin/greedy" 2048 lock
+	expect "the budget has room for what is locked" "exit 0" "exit 0" ''
 }
 
 # ---- a filesystem without room for the swap file ----
