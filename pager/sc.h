@@ -75,7 +75,8 @@ SC_DECLARE(mlockall);
 SC_DECLARE(munlockall);
 SC_DECLARE(mseal);
 SC_DECLARE(shmat);
-SC_DECLARE(opaque); /* an effect that is read back from maps: shmdt, io_setup, remap_file_pages … */
+SC_DECLARE(opaque); /* an effect that is read back from maps: shmdt, io_setup … */
+void sc_remap_file_pages_leave(struct sup *sup, struct task *t, long result);
 
 /* What a trapped mremap grows its mapping by, when that begins at `addr`. */
 struct range sc_mremap_grown(const struct task *t, u64 addr);

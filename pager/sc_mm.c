@@ -89,8 +89,8 @@ static void commit_or_refused(struct task *t, long result, bool partial)
 
 /* ---- mmap ---- */
 
-/* The file behind descriptor `fd` of the caller; NULL when it is not open. */
-static struct vm_file *file_of_fd(struct sup *sup, pid_t tid, int fd)
+/* The file behind descriptor `fd` of the caller; NULL when it is not open.  *vm_flags: what it adds. */
+static struct vm_file *file_of_fd(struct sup *sup, pid_t tid, int fd, u64 *vm_flags)
 {
 	char path[48], name[PATH_MAX];
 	struct stat st;
@@ -101,6 +101,7 @@ static struct vm_file *file_of_fd(struct sup *sup, pid_t tid, int fd)
 		return NULL;
 	n = readlink(path, name, sizeof(name) - 1);
 	name[n < 0 ? 0 : n] = '\0';
+	*vm_flags = space_file_vm_flags(st.st_dev, name);
 	return vm_file_get(sup->world, (struct vm_file_id){ st.st_dev, st.st_ino }, name);
 }
 
@@ -131,7 +132,7 @@ enum sc_verdict sc_mmap_enter(struct sup *sup, struct task *t)
 	int ret;
 
 	if (!(flags & MAP_ANONYMOUS))
-		a.file = file_of_fd(sup, t->tid, (int)arg(t, 4));
+		a.file = file_of_fd(sup, t->tid, (int)arg(t, 4), &a.extra_vm_flags);
 	if (a.file || flags & MAP_ANONYMOUS)
 		ret = mm_plan_mmap(t->space->mm, &a, &t->call.plan);
 	else
@@ -397,4 +398,21 @@ void sc_opaque_leave(struct sup *sup, struct task *t, long result)
 {
 	if (!is_error(result))
 		t->space->resync = true;
+}
+
+/* Source: remap_file_pages: what was locked is locked anew.  Maps does not show it. */
+void sc_remap_file_pages_leave(struct sup *sup, struct task *t, long result)
+{
+	u64 start = page_align_down(arg(t, 0));
+	struct space *space = t->space;
+	struct mm_plan *plan;
+	struct vma_info v;
+	bool locked;
+
+	if (is_error(result))
+		return;
+	locked = mm_find_vma(space->mm, start, &v) && v.vm_flags & VM_LOCKED;
+	space_resync(space);
+	if (locked && !mm_plan_mlock(space->mm, start, page_align_down(arg(t, 1)), 0, &plan))
+		mm_plan_commit(plan, 0);
 }

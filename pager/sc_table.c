@@ -48,7 +48,7 @@ const struct sc_row sc_table[] = {
 	/* New mappings whose place or size only the kernel knows. */
 	{ SYS_shmat, "shmat", SC_MM, sc_shmat_enter, sc_shmat_leave },
 	{ SYS_shmdt, "shmdt", SC_MM, sc_opaque_enter, sc_opaque_leave },
-	{ SYS_remap_file_pages, "remap_file_pages", SC_MM, sc_opaque_enter, sc_opaque_leave },
+	{ SYS_remap_file_pages, "remap_file_pages", SC_MM, sc_opaque_enter, sc_remap_file_pages_leave },
 	{ SYS_io_setup, "io_setup", SC_MM, sc_opaque_enter, sc_opaque_leave },
 	{ SYS_io_destroy, "io_destroy", SC_MM, sc_opaque_enter, sc_opaque_leave },
 	{ __NR_map_shadow_stack, "map_shadow_stack", SC_MM, sc_opaque_enter, sc_opaque_leave },

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -114,6 +115,12 @@ static bool line_is_managed(const struct space *space, const struct map_line *l)
 	       !strncmp(l->name, "[anon:", 6);
 }
 
+/* Linux: secretmem_mmap_prepare. */
+u64 space_file_vm_flags(u64 dev, const char *name)
+{
+	return !major(dev) && is_named(name, "/secretmem (deleted)") ? VM_LOCKED | VM_DONTDUMP : 0;
+}
+
 static u64 line_vm_flags(const struct space *space, const struct map_line *l)
 {
 	u64 f = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
@@ -133,7 +140,7 @@ static u64 line_vm_flags(const struct space *space, const struct map_line *l)
 		f |= VM_SPECIAL_MAP | VM_DONTEXPAND;
 	if (!strncmp(l->name, "[vvar", 5))
 		f |= VM_SPECIAL_MAP | VM_DONTEXPAND | VM_DONTDUMP | VM_IO | VM_PFNMAP;
-	return f;
+	return f | space_file_vm_flags(l->dev, l->name);
 }
 
 static int descs_reserve(struct sup *sup, size_t n)

@@ -233,6 +233,8 @@ int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death);
 int must_check space_read_maps(struct space *space, struct maps *maps);
 /* Read /proc/PID/maps and make the model agree; arm and adopt what is new. */
 void space_resync(struct space *space);
+/* The VM_* that the kernel gives to a mapping of that file by itself. */
+u64 space_file_vm_flags(u64 dev, const char *name);
 /* Take over the pages of `r` that the kernel has and the model has not. */
 void space_adopt(struct space *space, struct range r);
 /* Arm `r` and take over pages that are already there (if `adopt`). */
