@@ -10,7 +10,8 @@
  *
  * A program that counts its threads looks into /proc/self/task (Chromium will not start children when it finds one more
  * than it knows of).  So a task that opens a directory there is followed, call by call, until it has closed that, or
- * does something else; only then another stub is made.
+ * does something else; only then another stub is made.  Who has /proc open since long ago (a sandboxed process that
+ * sees no files any more) only asks fstatat() for the links of self/task.
  *
  * Called by on_stop.c.  Nothing is in staging then: such a call waits for that, as a fork does.
  */
@@ -139,10 +140,16 @@ void sc_listing_drop(struct task *t)
 	t->listing = (struct listing){ 0 };
 }
 
+/* The links are counted, and that is all. */
+static bool is_one_call(const struct task *t)
+{
+	return t->call.row->nr == SYS_newfstatat;
+}
+
 static void listing_begin(struct task *t)
 {
 	sc_listing_drop(t); /* another one goes on */
-	t->listing = (struct listing){ .calls = LISTING_CALLS, .counts = true, .fd = NO_FD };
+	t->listing = (struct listing){ .calls = LISTING_CALLS, .counts = true, .fd = NO_FD, .closes = is_one_call(t) };
 	t->space->listings++;
 }
 
@@ -152,7 +159,7 @@ bool sc_is_other_listing(struct task *t)
 
 	if (!is_listing(t))
 		return false;
-	read_path(t, arg(t, t->call.row->nr == SYS_openat), path, sizeof(path));
+	read_path(t, arg(t, t->call.row->nr != SYS_open), path, sizeof(path));
 	return !leads_to_threads(path) || (!t->space->stager && !t->space->restage);
 }
 
@@ -213,7 +220,7 @@ bool sc_listing_over(struct task *t)
 /* The stub is away: for this one, which comes with its call again, or for another. */
 enum sc_verdict sc_listing_enter(struct sup *sup, struct task *t)
 {
-	if (t->space->restage)
+	if (t->space->restage && !(is_one_call(t) && t->listing.counts))
 		listing_begin(t); /* not to come back in the middle */
 	return SC_PASS;
 }

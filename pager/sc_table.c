@@ -25,6 +25,9 @@
 /* Not with O_NOFOLLOW: so walk those who go through whole trees (find, rm -r). */
 #define DIRECTORY(n) { .match = FILTER_EQUAL, .arg = (n), .mask = O_DIRECTORY | O_NOFOLLOW, .value = O_DIRECTORY }
 
+/* No flags, and from a descriptor: not stat(2), nor fstat(2), nor a walk through a tree. */
+#define STAT_AT(fd, flags) { .match = FILTER_EQUAL, .arg = (flags), .mask = 0xffffffffUL, .and = { (fd), 1UL << 31, 0 } }
+
 /* io_uring_register(2): the highest bit of the opcode says that the ring's descriptor is an index. */
 #define URING(op, also) { .match = FILTER_EQUAL, .arg = 1, .mask = 0x7fffffffUL & ~(u64)(also), .value = (op) }
 
@@ -78,6 +81,8 @@ const struct sc_row sc_table[] = {
 	  .when = { DIRECTORY(1) }, .nr_when = 1 },
 	{ SYS_openat, "openat", SC_MM | SC_STAGED, sc_listing_enter,
 	  .when = { DIRECTORY(2) }, .nr_when = 1 },
+	{ SYS_newfstatat, "newfstatat", SC_MM | SC_STAGED, sc_listing_enter,
+	  .when = { STAT_AT(0, 3) }, .nr_when = 1 },
 	/* Filters of the program's own. */
 	{ SYS_seccomp, "seccomp", SC_MM, sc_seccomp_enter },
 	{ SYS_prctl, "prctl", SC_MM, sc_prctl_enter,

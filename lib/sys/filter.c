@@ -12,17 +12,26 @@
 
 static int add_rule(scmp_filter_ctx ctx, const struct filter_rule *r)
 {
-	struct scmp_arg_cmp cmp = {
-		.arg = (unsigned int)r->arg,
-		.op = r->match == FILTER_NOT_EQUAL ? SCMP_CMP_NE : SCMP_CMP_MASKED_EQ,
-		.datum_a = r->match == FILTER_NOT_EQUAL ? r->value : r->mask,
-		.datum_b = r->value,
+	struct scmp_arg_cmp cmp[2] = {
+		{
+			.arg = (unsigned int)r->arg,
+			.op = r->match == FILTER_NOT_EQUAL ? SCMP_CMP_NE : SCMP_CMP_MASKED_EQ,
+			.datum_a = r->match == FILTER_NOT_EQUAL ? r->value : r->mask,
+			.datum_b = r->value,
+		},
+		{
+			.arg = (unsigned int)r->and.arg,
+			.op = SCMP_CMP_MASKED_EQ,
+			.datum_a = r->and.mask,
+			.datum_b = r->and.value,
+		},
 	};
+	unsigned int n = r->match == FILTER_ALWAYS ? 0 : r->and.mask ? 2 : 1;
 
 	u32 action = r->match == FILTER_NOTIFY ? SCMP_ACT_NOTIFY :
 						 SCMP_ACT_TRACE(FILTER_TRACE_DATA);
 
-	return seccomp_rule_add_array(ctx, action, r->nr, r->match == FILTER_ALWAYS ? 0 : 1, &cmp);
+	return seccomp_rule_add_array(ctx, action, r->nr, n, cmp);
 }
 
 /* Read all that is in the pipe.  Returns 0 or -errno. */

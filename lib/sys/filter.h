@@ -30,6 +30,11 @@ struct filter_rule {
 	int arg; /* 0..5 */
 	u64 mask;
 	u64 value;
+	struct {
+		int arg;
+		u64 mask; /* 0: nothing more is asked */
+		u64 value;
+	} and; /* FILTER_EQUAL: and (argument & mask) == value of another argument */
 };
 
 /*
