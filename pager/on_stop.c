@@ -349,6 +349,32 @@ static void before_dump(struct sup *sup, struct task *t, int sig)
 		space_bring_all(t->space);
 }
 
+/*
+ * A fault of its own ends the first process of a PID namespace, too.  But not one that is traced: force_sig() leaves
+ * it SIGNAL_UNKILLABLE, it would meet the same fault for ever.  There is no way to have it die by `sig` then.
+ */
+static bool is_spared(const struct task *t, int sig)
+{
+	siginfo_t info;
+
+	switch (sig) {
+	case SIGILL: case SIGTRAP: case SIGFPE: case SIGSEGV: case SIGBUS: case SIGSYS:
+		return !tracee_get_siginfo(t->tid, &info) && info.si_code > 0 && proc_is_init_without(t->tid, sig);
+	}
+	return false;
+}
+
+static void on_signal_stop(struct sup *sup, struct task *t, int sig)
+{
+	if (is_spared(t, sig)) {
+		(void)kill(t->tid, SIGKILL);
+		return;
+	}
+	note_root_signal(sup, t, sig);
+	before_dump(sup, t, sig);
+	resume_with(t, sig);
+}
+
 static void on_new(struct sup *sup, struct task *t)
 {
 	if (t->state == TASK_NEWBORN) {
@@ -390,9 +416,7 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 		on_end(sup, t);
 		break;
 	case TE_SIGNAL:
-		note_root_signal(sup, t, s.status);
-		before_dump(sup, t, s.status);
-		resume_with(t, s.status);
+		on_signal_stop(sup, t, s.status);
 		break;
 	case TE_GROUP_STOP:
 		if (t->state == TASK_NEWBORN) {

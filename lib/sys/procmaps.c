@@ -307,6 +307,26 @@ pid_t proc_tracer(pid_t tid)
 	return status_field(tid, "\nTracerPid:");
 }
 
+bool proc_is_init_without(pid_t tid, int sig)
+{
+	char buf[2048], *ids, *end, *last;
+	unsigned long long caught;
+	const char *p;
+
+	if (slurp(tid, "status", buf, sizeof(buf)) < 0)
+		return false;
+	p = strstr(buf, "\nSigCgt:");
+	if (!p || sscanf(p, "\nSigCgt: %llx", &caught) != 1 || caught & 1ULL << (sig - 1))
+		return false;
+	ids = strstr(buf, "\nNStgid:"); /* one number for each namespace, down from ours */
+	end = ids ? strchr(ids + 1, '\n') : NULL;
+	if (!end)
+		return false;
+	*end = '\0';
+	last = strrchr(ids, '\t');
+	return last > strchr(ids, '\t') && !strcmp(last, "\t1");
+}
+
 bool proc_dumps_core(pid_t tid, int sig)
 {
 	unsigned long long set, handled = 0;

@@ -86,6 +86,28 @@ static void traps(void)
 	expect_signal(fork_run(privileged, NULL), SIGSEGV);
 }
 
+/* The first process of a PID namespace is safe from signals, but not from its own faults.  (Traced: by SIGKILL.) */
+static void first_dies(void *how)
+{
+	int st;
+	pid_t pid;
+
+	if (unshare(CLONE_NEWPID))
+		_exit(0); /* not root */
+	pid = fork_run((void (*)(void *))how, NULL);
+	CHECK(SYS(waitpid(pid, &st, 0)) == pid);
+	CHECK(WIFSIGNALED(st));
+	_exit(0);
+}
+
+static void first_of_namespace(void)
+{
+	expect_exit(fork_run(first_dies, (void *)divide), 0);
+	expect_exit(fork_run(first_dies, (void *)illegal), 0);
+	expect_exit(fork_run(first_dies, (void *)breakpoint), 0);
+	expect_exit(fork_run(first_dies, (void *)privileged), 0);
+}
+
 static void *thread_dies(void *sig)
 {
 	sleep_ms(5);
@@ -202,6 +224,7 @@ int main(int argc, char **argv)
 	RUN(every_deadly_signal);
 	RUN(every_exit_code);
 	RUN(traps);
+	RUN(first_of_namespace);
 	RUN(killed_from_a_thread);
 	RUN(rusage_of_children);
 	return 0;
