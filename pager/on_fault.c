@@ -29,6 +29,20 @@ static void park(struct space *space, const struct parked_fault *f)
 	list_add_tail(&copy->link, &space->parked);
 }
 
+/*
+ * A thread that is in the kernel and has a signal, or work of an io_uring, does not sleep in its fault: it meets it again
+ * and again, and each time we hear of it.
+ */
+static bool is_parked(const struct space *space, const struct parked_fault *f)
+{
+	const struct parked_fault *p;
+
+	list_for_each_entry(p, &space->parked, link)
+		if (p->tid == f->tid && p->address == f->address && p->flags == f->flags)
+			return true;
+	return false;
+}
+
 enum when {
 	NOW,	/* the model can answer */
 	LATER,	/* when the call that is in the kernel is over */
@@ -94,6 +108,7 @@ static void answer_raw(struct space *space, const struct parked_fault *f)
 
 static void count_handled(struct stats *stats, const struct vm_fault *vmf, u64 since_ns, u64 now)
 {
+	stats->answered++;
 	if (vmf->handler != FH_NONE)
 		hist_add(&stats->latency[vmf->handler], now - since_ns);
 	stats->stalled_ns += now - since_ns;
@@ -158,6 +173,7 @@ static void handle(struct space *space, const struct parked_fault *f)
 	}
 	switch (answer(space, f->tid, &vmf)) {
 	case FAULT_RESOLVED:
+		space->answered = f->address;
 		count_handled(&sup->stats, &vmf, f->since_ns, now_ns());
 		if (vmf.handler == FH_DO_SWAP_PAGE || vmf.handler == FH_DO_SWAP_PAGE_SOFT)
 			reclaim_prefetch(space, &vmf);
@@ -211,7 +227,8 @@ static void on_pagefault(struct space *space, const struct uffd_msg *msg, u64 no
 	}
 	if (t && t->space == space)
 		placement_event(space->sup, t, now);
-	handle(space, &f);
+	if (!is_parked(space, &f))
+		handle(space, &f);
 }
 
 static void on_message(struct space *space, const struct uffd_msg *msg, u64 now)

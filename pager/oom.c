@@ -92,8 +92,7 @@ static u64 progress(const struct sup *sup)
 	const struct reclaim_stats *st = mm_reclaim_stats(sup->world);
 	const struct stats *s = &sup->stats;
 
-	return st->evicted + st->swapped_in + st->staged + st->rescued + s->missing + s->wp + s->execs +
-	       s->processes;
+	return st->evicted + st->swapped_in + st->staged + st->rescued + s->answered + s->execs + s->processes;
 }
 
 /*

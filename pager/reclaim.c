@@ -44,11 +44,21 @@ static bool is_kept(const struct space *space, u64 addr)
 	return range_contains(r, addr) && range_len(r) <= ARGS_KEPT_PAGES * PAGE_SIZE;
 }
 
+/*
+ * Where nearly nothing else can leave, the page that a fault has just brought would be taken before the thread has run,
+ * and this over and over.  Another fault that waits shows that a thread has got on.
+ */
+static bool is_fresh(const struct space *space, u64 addr)
+{
+	return space->answered == addr && list_empty(&space->parked);
+}
+
 static bool may_evict(struct mm_struct *mm, u64 addr, u64 vm_flags, void *arg)
 {
 	struct space *space = mm_host(mm);
 
-	if (!space || !space_may(space) || is_kept(space, addr) || range_contains(space->wanted, addr))
+	if (!space || !space_may(space) || is_kept(space, addr) || range_contains(space->wanted, addr) ||
+	    is_fresh(space, addr))
 		return false;
 	if (!stager_room(space->stager, STUB_RING / 4))
 		return false;

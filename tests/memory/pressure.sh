@@ -102,6 +102,8 @@ case_oom()
 	expect "the budget has room" "exit 0" "exit 0" ''
 	run "$upager" run --memory 2M -- "$bin/greedy" 2048 lock
 	expect "the budget is locked" "exit 0" "signal 9" "$killed"
+	run "$upager" run --memory 512K -- "$bin/greedy" 512 ring
+	expect "a ring holds the budget" "exit 0" "signal 9" "$killed"
 	run "$upager" run --memory 3M -- "$bin/greedy" 2048 lock
 	expect "the budget has room for what is locked" "exit 0" "exit 0" ''
 }
