@@ -115,22 +115,29 @@ static void on_tick(struct sup *sup)
 
 /*
  * Collect every stop that there is before the first is answered: waitpid() prefers some tasks to others,
- * and those, resumed at once, could keep the rest from ever being served.
+ * and those, resumed at once, could keep the rest from ever being served.  Besides, who stopped at a wait must
+ * find its dead children (sc_wait_enter).
  */
 static void drain_stops(struct sup *sup)
 {
-	struct tracee_stop batch[STOP_BATCH];
-	int n;
+	u32 n = 0;
 
-	do {
-		for (n = 0; n < STOP_BATCH; n++) {
-			batch[n] = tracee_next();
-			if (batch[n].event == TE_NONE || batch[n].event == TE_NO_TASKS)
-				break;
+	for (;;) {
+		struct tracee_stop s = tracee_next();
+
+		if (s.event == TE_NONE || s.event == TE_NO_TASKS)
+			break;
+		if (n == sup->max_stops) {
+			u32 max = n ? 2 * n : STOP_BATCH;
+
+			sup->stops = realloc(sup->stops, max * sizeof(s));
+			BUG_ON(!sup->stops);
+			sup->max_stops = max;
 		}
-		for (int i = 0; i < n; i++)
-			on_stop(sup, batch[i]);
-	} while (n == STOP_BATCH);
+		sup->stops[n++] = s;
+	}
+	for (u32 i = 0; i < n; i++)
+		on_stop(sup, sup->stops[i]);
 }
 
 static void on_signal(struct sup *sup)
@@ -375,6 +382,7 @@ static void sup_fini(struct sup *sup)
 	sc_drop_orphans(sup);
 	reclaim_fini(sup);
 	free(sup->queue);
+	free(sup->stops);
 	mm_world_destroy(sup->world);
 	ring_fini(&sup->ring);
 	control_remove(sup->shared->control_path);

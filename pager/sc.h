@@ -94,6 +94,7 @@ u64 place_mmap_base(const struct sup *sup, pid_t pid, u64 stack_guard_gap);
 SC_DECLARE(clone);
 /* The SC_FORK call that `t` is stopped at copies the mm. */
 bool sc_copies_mm(struct task *t);
+enum sc_verdict sc_wait_enter(struct sup *, struct task *);
 enum sc_verdict sc_set_tid_address_enter(struct sup *, struct task *);
 /* The kernel has copied space's mm; `uffd` is the child's. */
 void sc_fork_event(struct space *space, int uffd);

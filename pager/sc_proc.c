@@ -406,6 +406,17 @@ void sc_abandon(struct sup *sup, struct task *t)
 		space_call_done(space);
 }
 
+/* ---- wait ---- */
+
+/*
+ * A dead child is so by its pidfd and in /proc at once, but its parent's wait finds it only when we have taken its end.
+ * Who was dead before this stop is taken by now: drain_stops() collects all there is before it answers one.
+ */
+enum sc_verdict sc_wait_enter(struct sup *sup, struct task *t)
+{
+	return SC_PASS;
+}
+
 /* ---- refusals ---- */
 
 enum sc_verdict sc_refuse_eperm(struct sup *sup, struct task *t)

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "base/check.h"
 #include "sc.h"
@@ -66,6 +67,10 @@ const struct sc_row sc_table[] = {
 	{ SYS_clone, "clone", SC_MM | SC_FORK, sc_clone_enter, sc_clone_leave },
 	{ SYS_set_tid_address, "set_tid_address", 0, sc_set_tid_address_enter },
 	{ SYS_clone3, "clone3", SC_MM | SC_FORK, sc_clone_enter, sc_clone_leave },
+	/* Waits that may find nothing: for these the ends of dead children must have been taken. */
+	{ SYS_wait4, "wait4", 0, sc_wait_enter, .when = { FLAG(2, WNOHANG) }, .nr_when = 1 },
+	{ SYS_waitid, "waitid", 0, sc_wait_enter,
+	  .when = { FLAG(3, WNOHANG), ARG32(0, P_PIDFD) /* it may be O_NONBLOCK */ }, .nr_when = 2 },
 	/* Affinity, which placement borrows. */
 	{ SYS_sched_setaffinity, "sched_setaffinity", 0, sc_affinity_enter,
 	  sc_affinity_leave },

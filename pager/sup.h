@@ -167,6 +167,8 @@ struct sup {
 	bool said_no_stager;
 	struct ring_event *queue; /* events taken from the ring, not yet handled */
 	u32 nr_queued, max_queued;
+	struct tracee_stop *stops; /* drain_stops(): taken from the kernel, not all answered yet */
+	u32 max_stops;
 	u32 burst;                /* id of the space whose userfaultfd spoke last; 0: none */
 	struct control *control;  /* control.c; NULL: no socket could be had */
 	FILE *dump;               /* --dump-mm; NULL: none */

@@ -6,12 +6,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,6 +92,57 @@ PROBE(exitkill, "PTRACE_O_EXITKILL: when the tracer is killed its tracees are ki
 	kill(tracer, SIGKILL);
 	reap(tracer);
 	EXPECT_EQ(reap(tracee), SIGKILL);
+}
+
+/* ---- a child's end ---- */
+
+static void wait_for_dead_child(struct lab *lab)
+{
+	siginfo_t info = { 0 };
+	struct pollfd dead = { .events = POLLIN };
+	pid_t pid = fork_child();
+
+	if (!pid) {
+		lab_hold(lab, 2);
+		_exit(7);
+	}
+	dead.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	atomic_store(&lab->value[0], pid);
+	lab_reach(lab, 1);
+	EXPECT_EQ(poll(&dead, 1, -1), 1);
+	EXPECT_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG), 0);
+	EXPECT_EQ(info.si_pid, 0);
+	lab_reach(lab, 3);
+	lab_hold(lab, 4);
+	EXPECT_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG), 0);
+	EXPECT_EQ(info.si_pid, pid);
+	EXPECT_EQ(info.si_status, 7);
+}
+
+PROBE(end_hidden_from_parent, "a dead traced child is so by its pidfd at once, but for its parent's wait only when "
+			      "the tracer has taken its end, and then at once")
+{
+	struct lab *lab = lab_new();
+	pid_t parent = fork_child(), child;
+	struct tracee_stop s;
+
+	if (!parent) {
+		wait_for_dead_child(lab);
+		_exit(0);
+	}
+	lab_await(lab, 1);
+	child = (pid_t)atomic_load(&lab->value[0]);
+	EXPECT_EQ(tracee_seize(child), 0);
+	lab_let(lab, 2);
+	EXPECT_EQ(tracee_wait(child).event, TE_EXITING);
+	tracee_resume(child, 0);
+	lab_await(lab, 3);
+	s = tracee_next();
+	EXPECT_EQ(s.event, TE_EXITED);
+	EXPECT_EQ(s.tid, child);
+	EXPECT_EQ(s.status, 7);
+	lab_let(lab, 4);
+	EXPECT_EQ(reap(parent), 0);
 }
 
 /* ---- job control ---- */

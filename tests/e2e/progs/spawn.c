@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Every way to make a process: vfork, posix_spawn, clone and clone3 with their flags. */
 #include <linux/sched.h>
+#include <poll.h>
 #include <spawn.h>
 #include "e2e.h"
 
@@ -323,6 +324,30 @@ static void robust_mutex_of_a_dead_thread(void)
 	SYS(munmap(robust, PAGE));
 }
 
+/* A child that its pidfd calls dead is there for each wait that does not wait. */
+static void dead_child_can_be_waited_for(void)
+{
+	for (int i = 0; i < 120; i++) {
+		siginfo_t info = { 0 };
+		struct pollfd dead = { .events = POLLIN };
+		int status = 0;
+		pid_t pid = SYS(fork());
+
+		if (!pid)
+			_exit(9);
+		dead.fd = (int)SYS(syscall(SYS_pidfd_open, pid, i % 3 == 2 ? O_NONBLOCK : 0));
+		CHECK(SYS(poll(&dead, 1, -1)) == 1);
+		if (i % 3 == 0) {
+			CHECK(SYS(waitpid(pid, &status, WNOHANG)) == pid);
+			CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 9);
+		} else {
+			SYS(waitid(P_PIDFD, (id_t)dead.fd, &info, WEXITED | (i % 3 == 1 ? WNOHANG : 0)));
+			CHECK(info.si_pid == pid && info.si_code == CLD_EXITED && info.si_status == 9);
+		}
+		SYS(close(dead.fd));
+	}
+}
+
 /* Refusals come from the kernel, with its errno. */
 static void clone3_bad_arguments(void)
 {
@@ -354,6 +379,7 @@ int main(int argc, char **argv)
 	RUN(clone3_fork);
 	RUN(exiting_task_clears_its_tid);
 	RUN(robust_mutex_of_a_dead_thread);
+	RUN(dead_child_can_be_waited_for);
 	RUN(clone3_bad_arguments);
 	return 0;
 }
