@@ -21,6 +21,7 @@
  */
 #define OOM_TICKS	     500
 #define OOM_PATIENCE_NS      2000000000ULL
+#define OOM_PAUSE_NS	     1000000000ULL /* when nobody has waited for so long, it begins anew */
 /* With swap full, nothing is to be waited for. */
 #define OOM_TICKS_FULL	     20
 #define OOM_PATIENCE_FULL_NS 50000000ULL
@@ -112,6 +113,9 @@ void oom_check(struct sup *sup)
 
 	if (r->oom_space || sup->ending)
 		return;
+	if (now - r->oom_checked_ns > OOM_PAUSE_NS)
+		r->idle_since_ns = 0;
+	r->oom_checked_ns = now;
 	/* Victims that are refused again and again (pinned) are no progress; a slow disk is. */
 	if (swap_store_busy(r->store) || (moved != r->idle_progress && !is_squeezed(sup)) || !r->idle_since_ns) {
 		r->idle_since_ns = now;

@@ -88,6 +88,7 @@ struct reclaimer {
 	void *prefetcher;
 
 	u64 idle_since_ns;     /* somebody waits for memory and nothing leaves; 0: not so */
+	u64 oom_checked_ns;    /* when oom_check() was last asked */
 	u64 idle_progress;     /* progress() then */
 	u64 ticks, idle_ticks; /* of the timer; then */
 	u32 oom_space;         /* id of the space that was killed and is not yet gone; 0: none */
