@@ -173,7 +173,7 @@ static void handle(struct space *space, const struct parked_fault *f)
 	}
 	switch (answer(space, f->tid, &vmf)) {
 	case FAULT_RESOLVED:
-		space->answered = f->address;
+		reclaim_answered(space, f->address);
 		count_handled(&sup->stats, &vmf, f->since_ns, now_ns());
 		if (vmf.handler == FH_DO_SWAP_PAGE || vmf.handler == FH_DO_SWAP_PAGE_SOFT)
 			reclaim_prefetch(space, &vmf);

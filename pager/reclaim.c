@@ -44,13 +44,30 @@ static bool is_kept(const struct space *space, u64 addr)
 	return range_contains(r, addr) && range_len(r) <= ARGS_KEPT_PAGES * PAGE_SIZE;
 }
 
+/* Ticks that the page stays which the last fault has brought: so long its thread may take to run. */
+#define FRESH_TICKS 2
+
+void reclaim_answered(struct space *space, u64 addr)
+{
+	struct reclaimer *r = space->sup->reclaim;
+
+	if (!r)
+		return;
+	r->fresh_space = space->id;
+	r->fresh_addr = addr;
+	r->fresh_tick = r->ticks;
+}
+
 /*
  * Where nearly nothing else can leave, the page that a fault has just brought would be taken before the thread has run,
  * and this over and over.  Another fault that waits shows that a thread has got on.
  */
 static bool is_fresh(const struct space *space, u64 addr)
 {
-	return space->answered == addr && list_empty(&space->parked);
+	const struct reclaimer *r = space->sup->reclaim;
+
+	return r->fresh_addr == addr && r->fresh_space == space->id && r->ticks - r->fresh_tick < FRESH_TICKS &&
+	       list_empty(&space->parked);
 }
 
 static bool may_evict(struct mm_struct *mm, u64 addr, u64 vm_flags, void *arg)

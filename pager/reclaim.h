@@ -79,6 +79,9 @@ int reclaim_unstage(struct mm_struct *mm, u64 addr, void *stage, u32 index, u32 
 int reclaim_peek(void *stage, u32 index, void *page);
 void reclaim_unstage_drop(void *stage, u32 index, u32 pfn);
 
+/* A fault of the page at addr has been answered: see is_fresh(). */
+void reclaim_answered(struct space *space, u64 addr);
+
 /*
  * A spurious fault: did the program reach for a place of a staging area, which it can have from /proc/PID/maps (who looks
  * for pointers, or for leaks, reads all that can be written to)?  It gets zeroes; the place is dropped before it is used.

@@ -93,6 +93,9 @@ struct reclaimer {
 	u64 ticks, idle_ticks; /* of the timer; then */
 	u32 oom_space;         /* id of the space that was killed and is not yet gone; 0: none */
 	u32 pass;              /* of reclaim_work: what may_evict() found out of a space holds for one pass */
+	u32 fresh_space;       /* id of the space whose fault was answered last, */
+	u64 fresh_addr;        /* its page, */
+	u64 fresh_tick;        /* and `ticks` then */
 	bool running;          /* between low and high */
 	bool waiting;          /* a fault found no room when it was last tried */
 	bool flushing;         /* a fork waits for an empty staging area */

@@ -77,7 +77,6 @@ struct space {
 	u32 listings;             /* but not while tasks list /proc (sc_area.c) */
 	bool keep;                /* its pages are to stay */
 	struct range wanted;      /* those too: we are bringing them, to read them */
-	u64 answered;             /* the page of the last fault: stays until another fault waits (reclaim.c) */
 	bool pins_stay;           /* it has pinned pages that VmPin does not count (sc_uring.c) */
 	u32 nr_exiting;           /* tasks between their exit stop and their end */
 	u32 pass;                 /* reclaimer.pass when pass_may was found out */
