@@ -131,8 +131,14 @@ copies()
 	under --stat=json -o stat --cow="$1" -- bash -c 'for i in 1 2 3 4 5; do (x=$i; y=$x$x); done' &&
 		handled do_wp_page_copy
 }
-# Some are all the same: 10 to 20 and more, from run to run, of lazy's 95 to 100.
-check "eager: little is copied by faults" test "$(copies eager)" -lt "$(($(copies lazy) / 2))"
+# On busy CPUs a parent writes before its child is there to be separated from: 10 copies, and up to 39. So the least of some.
+least_copies()
+{
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		copies "$1"
+	done | sort -n | head -n 1
+}
+check "eager: hardly anything is copied by faults" test "$(least_copies eager)" -lt "$(($(copies lazy) / 4))"
 
 # With eager the kernel has copied when the child runs: 2000 pages, each of which it could have shared.
 kernel_shares='
@@ -140,9 +146,11 @@ import mmap, os
 m = mmap.mmap(-1, 2000 * 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 for i in range(2000): m[i * 4096] = 1
 r, w = os.pipe()
+runs, running = os.pipe()
 pid = os.fork()
 if not pid:
-    os.close(w); os.read(r, 1); os._exit(0)
+    os.close(w); os.write(running, b"x"); os.read(r, 1); os._exit(0)
+os.read(runs, 1)
 for line in open("/proc/%d/smaps_rollup" % pid):
     if line.startswith(("Shared_Clean", "Shared_Dirty")): print(line.split()[1])
 os.close(w)
