@@ -108,7 +108,6 @@ static void answer_raw(struct space *space, const struct parked_fault *f)
 
 static void count_handled(struct stats *stats, const struct vm_fault *vmf, u64 since_ns, u64 now)
 {
-	stats->answered++;
 	if (vmf->handler != FH_NONE)
 		hist_add(&stats->latency[vmf->handler], now - since_ns);
 	stats->stalled_ns += now - since_ns;

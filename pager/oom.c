@@ -87,13 +87,16 @@ void oom_forget(struct sup *sup, const struct space *space)
 	mm_reclaim(sup->world)->emergency--;
 }
 
-/* Changes when anything has come or gone. */
+/* Changes when anything has come or gone, or a fault was answered. */
 static u64 progress(const struct sup *sup)
 {
 	const struct reclaim_stats *st = mm_reclaim_stats(sup->world);
 	const struct stats *s = &sup->stats;
+	u64 sum = st->evicted + st->swapped_in + st->staged + st->rescued + s->execs + s->processes;
 
-	return st->evicted + st->swapped_in + st->staged + st->rescued + s->answered + s->execs + s->processes;
+	for (u32 i = 0; i < NR_FAULT_HANDLERS; i++)
+		sum += s->latency[i].count;
+	return sum;
 }
 
 /*

@@ -29,7 +29,6 @@ struct stats {
 	u64 unmanaged_images;         /* execs that could not be given a userfaultfd */
 	u64 holds;                    /* times a thread was held on our CPU */
 	u64 separated;                /* pages copied at a fork (--cow eager) */
-	u64 answered;                 /* faults that brought or opened a page */
 	u64 stalled_ns;               /* threads asleep in faults, all together */
 	u64 lost;                     /* accesses that got SIGBUS: their page could not be read back */
 	int root_status;              /* PROG's, as waitpid gives it */

@@ -307,44 +307,49 @@ pid_t proc_tracer(pid_t tid)
 	return status_field(tid, "\nTracerPid:");
 }
 
-bool proc_is_init_without(pid_t tid, int sig)
-{
-	char buf[2048], *ids, *end, *last;
-	unsigned long long caught;
-	const char *p;
+/* What /proc/TID/status says of signals, bit N - 1 for signal N, and of the pid in its own PID namespace. */
+struct status_signals {
+	unsigned long long ignored, caught;
+	bool is_init;
+};
 
-	if (slurp(tid, "status", buf, sizeof(buf)) < 0)
-		return false;
-	p = strstr(buf, "\nSigCgt:");
-	if (!p || sscanf(p, "\nSigCgt: %llx", &caught) != 1 || caught & 1ULL << (sig - 1))
-		return false;
-	ids = strstr(buf, "\nNStgid:"); /* one number for each namespace, down from ours */
-	end = ids ? strchr(ids + 1, '\n') : NULL;
-	if (!end)
-		return false;
-	*end = '\0';
-	last = strrchr(ids, '\t');
-	return last > strchr(ids, '\t') && !strcmp(last, "\t1");
-}
-
-bool proc_dumps_core(pid_t tid, int sig)
+/* By lines: that of Groups: before them may be of any length.  Returns false: it is gone. */
+static bool status_signals(pid_t tid, struct status_signals *s)
 {
-	unsigned long long set, handled = 0;
-	struct rlimit limit = { 0 };
-	char path[32], line[128];
+	char path[32], line[512], *last;
 	FILE *f;
 
-	if (prlimit(tid, RLIMIT_CORE, NULL, &limit) || !limit.rlim_cur)
-		return false;
+	*s = (struct status_signals){ 0 };
 	snprintf(path, sizeof(path), "/proc/%d/status", tid);
 	f = fopen(path, "re");
 	if (!f)
 		return false;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "SigIgn: %llx", &set) == 1 || sscanf(line, "SigCgt: %llx", &set) == 1)
-			handled |= set;
+	while (fgets(line, sizeof(line), f)) {
+		(void)(sscanf(line, "SigIgn: %llx", &s->ignored) == 1 || sscanf(line, "SigCgt: %llx", &s->caught) == 1);
+		if (strncmp(line, "NStgid:", 7) != 0)
+			continue;
+		last = strrchr(line, '\t'); /* one number for each namespace, down from ours */
+		s->is_init = last > strchr(line, '\t') && !strcmp(last, "\t1\n");
+	}
 	fclose(f);
-	return !(handled & 1ULL << (sig - 1));
+	return true;
+}
+
+bool proc_is_init_without(pid_t tid, int sig)
+{
+	struct status_signals s;
+
+	return status_signals(tid, &s) && s.is_init && !(s.caught & 1ULL << (sig - 1));
+}
+
+bool proc_dumps_core(pid_t tid, int sig)
+{
+	struct rlimit limit = { 0 };
+	struct status_signals s;
+
+	if (prlimit(tid, RLIMIT_CORE, NULL, &limit) || !limit.rlim_cur)
+		return false;
+	return status_signals(tid, &s) && !((s.ignored | s.caught) & 1ULL << (sig - 1));
 }
 
 /* Where /proc/TID/ns/`name` leads to, "" when nowhere: there is none, or nobody has been born into it yet. */

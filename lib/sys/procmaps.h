@@ -83,8 +83,10 @@ pid_t proc_tracer(pid_t tid);
 
 /* Is it of the first process of a PID namespace, with no handler for `sig`? */
 bool proc_is_init_without(pid_t tid, int sig);
+
 /* Would `sig`, delivered to task `tid` now, write a core file: no handler, not ignored, RLIMIT_CORE not 0? */
 bool proc_dumps_core(pid_t tid, int sig);
+
 /*
  * Can `tid` have another thread?  Not while its children are to be born into another PID or time namespace than its own
  * (after unshare or setns).  Source: copy_process, copy_namespaces.
