@@ -353,13 +353,16 @@ static void before_dump(struct sup *sup, struct task *t, int sig)
  * A fault of its own ends the first process of a PID namespace, too.  But not one that is traced: force_sig() leaves
  * it SIGNAL_UNKILLABLE, it would meet the same fault for ever.  There is no way to have it die by `sig` then.
  */
-static bool is_spared(const struct task *t, int sig)
+static bool is_spared(struct task *t, int sig)
 {
 	siginfo_t info;
 
 	switch (sig) {
 	case SIGILL: case SIGTRAP: case SIGFPE: case SIGSEGV: case SIGBUS: case SIGSYS:
-		return !tracee_get_siginfo(t->tid, &info) && info.si_code > 0 && proc_is_init_without(t->tid, sig);
+		if (t->init == INIT_UNKNOWN) /* asked once: there are programs that live by such signals */
+			t->init = proc_is_init(t->tid) ? INIT_YES : INIT_NO;
+		return t->init == INIT_YES && !tracee_get_siginfo(t->tid, &info) && info.si_code > 0 &&
+		       !proc_catches(t->tid, sig);
 	}
 	return false;
 }
@@ -370,6 +373,7 @@ static void on_signal_stop(struct sup *sup, struct task *t, int sig)
 		(void)kill(t->tid, SIGKILL);
 		return;
 	}
+	placement_event(sup, t, now_ns());
 	note_root_signal(sup, t, sig);
 	before_dump(sup, t, sig);
 	resume_with(t, sig);

@@ -4,7 +4,7 @@
  *
  * Where a wake-up of an idle CPU is dear (virtual machines), a fault answered on the faulting thread's CPU
  * costs a sixth of one answered on another (KERNEL.md).  Following alone does not do, because the
- * scheduler moves the woken thread to the idle CPU.  So a thread in a burst of faults or traps is *held*:
+ * scheduler moves the woken thread to the idle CPU.  So a thread in a burst of faults, traps or signals is *held*:
  * both it and we are pinned to the CPU where it is.
  *
  *  - The first FREE_EVENTS of a burst are left to the scheduler.  They show where it wants the thread
@@ -37,7 +37,7 @@ struct task;
 struct placed {
 	struct list_head held_link; /* placement.held; empty: not held */
 	cpu_set_t own;              /* the program's mask, valid while held */
-	u64 last_ns;                /* its last fault or trap */
+	u64 last_ns;                /* its last fault, trap or signal */
 	u32 streak;                 /* events in the current burst */
 	bool making;                /* it was held when it began to make a task, */
 	cpu_set_t making_own;       /* and this was its own mask */
@@ -71,7 +71,7 @@ struct placement {
 };
 
 void placement_init(struct placement *p, bool enabled);
-/* `t` raised a fault or stopped at a trapped call at `now`.  May pin it and us. */
+/* `t` raised a fault, or stopped at a trapped call or a signal, at `now`.  May pin it and us. */
 void placement_event(struct sup *sup, struct task *t, u64 now);
 /* Release what has been quiet.  Returns true while something is held (tick again). */
 bool placement_tick(struct sup *sup, u64 now);

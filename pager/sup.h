@@ -121,6 +121,7 @@ struct task {
 	bool first_stop_seen;        /* NEWBORN: it is stopped and waits for its parent's event */
 	u64 clear_tid;               /* where the kernel writes 0 when it exits; 0: nowhere */
 	bool exiting;                /* past PTRACE_EVENT_EXIT */
+	enum { INIT_UNKNOWN, INIT_NO, INIT_YES } init; /* it is of the first process of a PID namespace */
 	bool strict;                 /* seccomp strict mode: any call we stop at ends it */
 	struct call call;
 	struct listing {

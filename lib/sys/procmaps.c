@@ -335,11 +335,18 @@ static bool status_signals(pid_t tid, struct status_signals *s)
 	return true;
 }
 
-bool proc_is_init_without(pid_t tid, int sig)
+bool proc_is_init(pid_t tid)
 {
 	struct status_signals s;
 
-	return status_signals(tid, &s) && s.is_init && !(s.caught & 1ULL << (sig - 1));
+	return status_signals(tid, &s) && s.is_init;
+}
+
+bool proc_catches(pid_t tid, int sig)
+{
+	struct status_signals s;
+
+	return status_signals(tid, &s) && (s.caught & 1ULL << (sig - 1));
 }
 
 bool proc_dumps_core(pid_t tid, int sig)

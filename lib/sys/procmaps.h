@@ -81,8 +81,10 @@ pid_t proc_ppid(pid_t tid);
 /* Who traces `tid` (TracerPid:), 0: nobody; or -ESRCH. */
 pid_t proc_tracer(pid_t tid);
 
-/* Is it of the first process of a PID namespace, with no handler for `sig`? */
-bool proc_is_init_without(pid_t tid, int sig);
+/* Is it of the first process of a PID namespace below ours?  That does not change while it lives. */
+bool proc_is_init(pid_t tid);
+/* Has it a handler for `sig`? */
+bool proc_catches(pid_t tid, int sig);
 
 /* Would `sig`, delivered to task `tid` now, write a core file: no handler, not ignored, RLIMIT_CORE not 0? */
 bool proc_dumps_core(pid_t tid, int sig);
