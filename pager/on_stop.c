@@ -6,6 +6,7 @@
  * "no such task" needs no handling: the task is dying and its end will be reported.
  */
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/syscall.h>
@@ -18,6 +19,7 @@
 #include "sc.h"
 #include "stager.h"
 #include "sup.h"
+#include "sys/filter.h"
 
 /* ---- trapped calls ---- */
 
@@ -137,7 +139,7 @@ static void on_seccomp(struct sup *sup, struct task *t)
 	t->call = (struct call){ 0 };
 	if (tracee_get_regs(t->tid, &t->call.regs))
 		return;
-	if (t->strict) {
+	if (t->seccomp == SECCOMP_MODE_STRICT) {
 		(void)kill(t->tid, SIGKILL); /* as the kernel does: any call but four */
 		return;
 	}
@@ -148,7 +150,7 @@ static void on_seccomp(struct sup *sup, struct task *t)
 		return;
 	}
 	t->call.row = sc_row_find(sc_nr(&t->call.regs));
-	if (!t->call.row) {
+	if (!t->call.row || (t->seccomp && tracee_seccomp_data(t->tid) != FILTER_TRACE_DATA)) {
 		/* A filter of the program's own: natively nobody traces, and that is ENOSYS. */
 		skip_call(t, -ENOSYS);
 		return;

@@ -295,6 +295,7 @@ void sc_forked(struct sup *sup, struct task *t, pid_t child_tid)
 	child->tgid = thread ? t->tgid : child_tid;
 	child->space = watched && t->call.child_space ? t->call.child_space : space_get(space);
 	child->clear_tid = t->call.child_tid;
+	child->seccomp = t->seccomp;
 	t->call.child_space = NULL;
 	if (dup) {
 		child->space->pid = child_tid;
@@ -324,6 +325,7 @@ void sc_forked(struct sup *sup, struct task *t, pid_t child_tid)
 struct orphan {
 	struct list_head link; /* sup.orphans */
 	struct space *space;   /* a reference, for the task that was made */
+	int seccomp;           /* its mode */
 };
 
 static bool parent_will_name(struct sup *sup, pid_t tid)
@@ -349,6 +351,7 @@ void sc_adopt_orphan(struct sup *sup, struct task *t)
 	t->tgid = t->tid;
 	t->pidfd = pidfd_of(t->tid);
 	t->space = o->space;
+	t->seccomp = o->seccomp;
 	if (!o->space->pid)
 		o->space->pid = t->tid;
 	free(o);
@@ -397,6 +400,7 @@ void sc_abandon(struct sup *sup, struct task *t)
 
 		BUG_ON(!o);
 		o->space = t->call.child_space;
+		o->seccomp = t->seccomp;
 		t->call.child_space = NULL;
 		list_add_tail(&o->link, &sup->orphans);
 		t->state = TASK_RUNNING; /* no longer a maker */

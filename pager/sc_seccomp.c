@@ -5,7 +5,8 @@
  * Its filter stays on through fork and exec and might forbid what upager must inject there.  So the
  * program it hands the kernel is copied, with two changes:
  *  - a prologue that allows the few calls we inject, known by a secret in their last argument;
- *  - RET_TRACE becomes what it is natively where nobody traces: ENOSYS.  (It would stop at us.)
+ *  - RET_TRACE never has our data: so we know that the stop is not ours, and it is what it is natively where
+ *    nobody traces, ENOSYS (on_seccomp).  It must stay RET_TRACE: any RET_ERRNO goes before it.
  * Our own filter needs no help: of two verdicts the kernel takes the stricter, and any verdict stricter
  * than TRACE keeps the call from running at all.
  *
@@ -31,7 +32,8 @@
 static const int injected[] = { SYS_userfaultfd, SYS_close,	  SYS_mmap,	   SYS_munmap,
 				SYS_mprotect,	 SYS_munlock,	  SYS_madvise,	  SYS_seccomp,	   SYS_prctl,
 				SYS_ioctl,	 SYS_clone,	  SYS_setsid,	   SYS_close_range,
-				SYS_futex,	 SYS_write,	  SYS_exit,	   SC_GIVE_FD };
+				SYS_futex,	 SYS_write,	  SYS_exit,	   SYS_rt_sigaction,
+				SYS_rt_sigprocmask, SC_GIVE_FD };
 
 /* Both seccomp(2) and prctl(2) take the program as their third argument. */
 #define FPROG_ARG 2
@@ -71,12 +73,11 @@ static size_t prologue(struct sock_filter *p, u64 secret)
 	return at;
 }
 
-static void untrace(struct sock_filter *p, size_t n)
+static void disown(struct sock_filter *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (p[i].code == (BPF_RET | BPF_K) &&
-		    (p[i].k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_TRACE)
-			p[i].k = SECCOMP_RET_ERRNO | ENOSYS;
+		if (p[i].code == (BPF_RET | BPF_K) && p[i].k == (SECCOMP_RET_TRACE | FILTER_TRACE_DATA))
+			p[i].k ^= 1;
 }
 
 /* Read the caller's filter and make our version of it.  Returns its length, or -errno. */
@@ -99,7 +100,7 @@ static long rewrite(struct task *t, u64 fprog_addr, struct sock_filter **out)
 		free(p);
 		return ret;
 	}
-	untrace(p + at, user.len);
+	disown(p + at, user.len);
 	*out = p;
 	return (long)(at + user.len);
 }
@@ -133,14 +134,29 @@ static int install(struct sup *sup, struct task *t, const struct sock_filter *fi
 	return remote_syscall(r, &unused, SYS_munmap, (u64)page, bytes, 0, 0, 0, sup->secret);
 }
 
-/* Put `filter` on the caller by its own trapped call.  Frees it. */
-static enum sc_verdict install_filter(struct sup *sup, struct task *t, struct sock_filter *filter,
-				      size_t len)
+/* The caller, or all threads of its process, are in that mode of their own. */
+static void note_mode(struct sup *sup, struct task *t, int mode, bool all)
 {
+	struct task *other;
+
+	t->seccomp = mode;
+	for (int i = 0; all && i < TASK_BUCKETS; i++)
+		list_for_each_entry(other, &sup->tasks[i], link)
+			if (other->tgid == t->tgid)
+				other->seccomp = mode;
+}
+
+/* Put `filter` on the caller by its own trapped call: it is in `mode` then.  Frees it. */
+static enum sc_verdict install_filter(struct sup *sup, struct task *t, struct sock_filter *filter, size_t len, int mode)
+{
+	bool all = sc_nr(&t->call.regs) == SYS_seccomp && mode == SECCOMP_MODE_FILTER &&
+		   (sc_arg(&t->call.regs, 1) & SECCOMP_FILTER_FLAG_TSYNC);
 	struct remote r;
 	long result = -ENOMEM;
 	int ret = remote_begin_at_call(&r, t->tid, faults_serve, t->space);
 
+	if (!ret && mode == SECCOMP_MODE_STRICT) /* which asks for no privilege; and nothing is executed after it */
+		ret = remote_syscall(&r, &result, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, sup->secret);
 	if (!ret)
 		ret = install(sup, t, filter, len, &r, &result);
 	free(filter);
@@ -150,6 +166,8 @@ static enum sc_verdict install_filter(struct sup *sup, struct task *t, struct so
 		t->call.death = r.death;
 		return SC_DIED;
 	}
+	if (!ret && !result)
+		note_mode(sup, t, mode, all);
 	return SC_DONE;
 }
 
@@ -160,7 +178,13 @@ static enum sc_verdict install_rewritten(struct sup *sup, struct task *t)
 
 	if (len < 0)
 		return SC_PASS; /* the kernel says what is wrong with it */
-	return install_filter(sup, t, filter, (size_t)len);
+	return install_filter(sup, t, filter, (size_t)len, SECCOMP_MODE_FILTER);
+}
+
+/* What it would be in natively: we are not under our own filter. */
+static int native_mode(const struct task *t)
+{
+	return t->seccomp ? t->seccomp : prctl(PR_GET_SECCOMP);
 }
 
 /*
@@ -171,10 +195,13 @@ static enum sc_verdict install_strict(struct sup *sup, struct task *t, int mode_
 {
 	u64 strict_mode = sc_arg(&t->call.regs, mode_arg);
 	static const int allowed[] = { SYS_read, SYS_write, SYS_exit, SYS_rt_sigreturn };
-	struct sock_filter *p = calloc(PROLOGUE_MAX + 2 * ARRAY_SIZE(allowed) + 2, sizeof(*p));
+	struct sock_filter *p;
 	enum sc_verdict verdict;
 	size_t at;
 
+	if (native_mode(t) == SECCOMP_MODE_FILTER)
+		return SC_PASS; /* EINVAL, here, too */
+	p = calloc(PROLOGUE_MAX + 2 * ARRAY_SIZE(allowed) + 2, sizeof(*p));
 	BUG_ON(!p);
 	at = prologue(p, sup->secret);
 	p[at++] = stmt(BPF_LD | BPF_W | BPF_ABS, DATA(nr));
@@ -184,18 +211,21 @@ static enum sc_verdict install_strict(struct sup *sup, struct task *t, int mode_
 	}
 	p[at++] = stmt(BPF_RET | BPF_K, SECCOMP_RET_TRACE | FILTER_TRACE_DATA);
 	sc_set_arg(&t->call.regs, mode_arg, filter_mode);
-	verdict = install_filter(sup, t, p, at);
+	verdict = install_filter(sup, t, p, at, SECCOMP_MODE_STRICT);
 	sc_set_arg(&t->call.regs, mode_arg, strict_mode);
-	t->strict = verdict == SC_DONE;
 	return verdict;
 }
 
 enum sc_verdict sc_seccomp_enter(struct sup *sup, struct task *t)
 {
-	switch ((u32)sc_arg(&t->call.regs, 0)) {
+	const sc_regs *regs = &t->call.regs;
+
+	switch ((u32)sc_arg(regs, 0)) {
 	case SECCOMP_SET_MODE_FILTER:
 		return install_rewritten(sup, t);
 	case SECCOMP_SET_MODE_STRICT:
+		if ((u32)sc_arg(regs, 1) || sc_arg(regs, 2))
+			return SC_PASS; /* EINVAL */
 		return install_strict(sup, t, 0, SECCOMP_SET_MODE_FILTER);
 	default:
 		return SC_PASS;
@@ -204,8 +234,13 @@ enum sc_verdict sc_seccomp_enter(struct sup *sup, struct task *t)
 
 enum sc_verdict sc_prctl_enter(struct sup *sup, struct task *t)
 {
-	if ((int)sc_arg(&t->call.regs, 0) == PR_SET_MM)
+	switch ((int)sc_arg(&t->call.regs, 0)) {
+	case PR_SET_MM:
 		return sc_refuse_eperm(sup, t);
+	case PR_GET_SECCOMP:
+		t->call.result = native_mode(t);
+		return SC_SKIP;
+	}
 	switch (sc_arg(&t->call.regs, 1)) {
 	case SECCOMP_MODE_FILTER:
 		return install_rewritten(sup, t);

@@ -91,7 +91,7 @@ const struct sc_row sc_table[] = {
 	/* Filters of the program's own. */
 	{ SYS_seccomp, "seccomp", SC_MM, sc_seccomp_enter },
 	{ SYS_prctl, "prctl", SC_MM, sc_prctl_enter,
-	  .when = { ARG32(0, PR_SET_SECCOMP), ARG32(0, PR_SET_MM) }, .nr_when = 2 },
+	  .when = { ARG32(0, PR_SET_SECCOMP), ARG32(0, PR_GET_SECCOMP), ARG32(0, PR_SET_MM) }, .nr_when = 3 },
 	/* Refused. */
 	{ SYS_ptrace, "ptrace", 0, sc_refuse_eperm },
 	{ SYS_userfaultfd, "userfaultfd", 0, sc_refuse_eperm },

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -238,17 +239,39 @@ static void undo(struct birth *b)
 		(void)tracee_resume(b->pid, 0);
 }
 
-/*
- * A signal would end its whole process: it is told.  What was queued before is done first; nothing is queued
- * any more.
- */
-static void tell_to_end(struct stager *st, int code)
+#define END_COMMANDS 3 /* at most */
+
+/* The default action of `sig`, whatever the program has made of it.  It waits, blocked, until all before is done. */
+static void queue_death(struct stager *st, int sig)
 {
-	struct stub_cmd end = { .nr = SYS_exit, .arg = { (u64)code } };
+	static const struct { u64 handler, flags, restorer, mask; } dfl; /* SIG_DFL, as the kernel has it */
+	const u64 mask = 1ULL << (sig - 1);
+	u32 index = (u32)st->stub.head % STUB_RING;
+
+	(void)tgkill(st->tgid, st->pid, sig);
+	memcpy(stub_scratch_ours(&st->stub, index), &dfl, sizeof(dfl));
+	queue(st, (struct stager_op){ OP_NONE },
+	      (struct stub_cmd){ SYS_rt_sigaction, { (u64)sig, stub_scratch(&st->stub, index), 0, sizeof(mask) } });
+	index = (u32)st->stub.head % STUB_RING;
+	memcpy(stub_scratch_ours(&st->stub, index), &mask, sizeof(mask));
+	queue(st, (struct stager_op){ OP_NONE },
+	      (struct stub_cmd){ SYS_rt_sigprocmask,
+				 { SIG_UNBLOCK, stub_scratch(&st->stub, index), 0, sizeof(mask) } });
+}
+
+/*
+ * A signal would end its whole process: it is told, unless that is what `status`, of wait, wants.  What was queued
+ * before is done first; nothing is queued any more.
+ */
+static void tell_to_end(struct stager *st, int status)
+{
+	struct stub_cmd end = { .nr = SYS_exit, .arg = { (u64)(status >> 8 & 0xff) } };
 
 	if (st->dying || !st->pid)
 		return;
 	st->dying = true;
+	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) /* that has the stub already */
+		queue_death(st, WTERMSIG(status));
 	stub_queue(&st->stub, &end);
 	stub_kick(&st->stub);
 }
@@ -482,7 +505,7 @@ void stager_leave(struct task *t, int status)
 	struct stager *st = t->space ? t->space->stager : NULL;
 
 	if (st && st->tgid == t->tgid && !task_of_process(t->space->sup, t->tgid))
-		tell_to_end(st, status >> 8 & 0xff);
+		tell_to_end(st, status);
 }
 
 static int end_and_wait(struct stager *st)
@@ -564,7 +587,7 @@ void stager_open(struct stager *st)
 
 bool stager_room(const struct stager *st, u32 nr)
 {
-	return !st->dying && !st->closed && stub_room(&st->stub) > nr; /* one is left for the end */
+	return !st->dying && !st->closed && stub_room(&st->stub) >= nr + END_COMMANDS;
 }
 
 u64 stager_addr(const struct stager *st, u32 place)

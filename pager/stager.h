@@ -116,7 +116,8 @@ bool stager_owns(const struct space *space, u64 addr);
 void stagers_detach(struct space *space);
 /*
  * A task of the program is about to end with that wait status.  The stub must not be left alone in its process; and
- * as it may be the last to go, it goes with the same exit code, which then is the process's.
+ * as it may be the last to go, it goes with the same status, which then is the process's: an exit code, or a signal, by
+ * which one thread alone can die, too (SECCOMP_RET_KILL_THREAD).  Linux: synchronize_group_exit.
  */
 void stager_leave(struct task *t, int status);
 /*

@@ -122,7 +122,7 @@ struct task {
 	u64 clear_tid;               /* where the kernel writes 0 when it exits; 0: nowhere */
 	bool exiting;                /* past PTRACE_EVENT_EXIT */
 	enum { INIT_UNKNOWN, INIT_NO, INIT_YES } init; /* it is of the first process of a PID namespace */
-	bool strict;                 /* seccomp strict mode: any call we stop at ends it */
+	int seccomp;                 /* its own mode, SECCOMP_MODE_*; 0: none, or whatever we are in ourselves */
 	struct call call;
 	struct listing {
 		u32 calls;   /* more that are followed; 0: it does not list */

@@ -39,6 +39,11 @@ static u64 event_message(pid_t tid)
 	return msg;
 }
 
+u32 tracee_seccomp_data(pid_t tid)
+{
+	return (u32)event_message(tid);
+}
+
 static enum tracee_event classify_event(int event, int sig)
 {
 	switch (event) {

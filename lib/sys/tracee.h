@@ -70,6 +70,8 @@ int tracee_set_regs(pid_t tid, const sc_regs *regs);
 int tracee_get_result(pid_t tid, long *result);
 /* Is it at the entry of a call?  Then *nr and *arg0 are its number and first argument.  Pre: at a syscall stop. */
 bool tracee_at_entry(pid_t tid, u64 *nr, u64 *arg0);
+/* What the filter said with SECCOMP_RET_TRACE (SECCOMP_RET_DATA); 0: gone.  Pre: at a seccomp stop. */
+u32 tracee_seccomp_data(pid_t tid);
 int tracee_get_siginfo(pid_t tid, siginfo_t *info);
 /* The signal mask of a stopped task. */
 int tracee_get_sigmask(pid_t tid, u64 *mask);

@@ -188,6 +188,132 @@ static void filters(void)
 	expect_exit(fork_run(trap_to_handler, NULL), 0);
 }
 
+/* RET_KILL_THREAD: that thread alone; when it was the last, its process has died by SIGSYS, whatever handler it had. */
+static void forbid_getppid(uint32_t with)
+{
+	struct sock_filter f[] = { LOAD(nr), ON(SYS_getppid, with), RET(SECCOMP_RET_ALLOW) };
+
+	fresh_area();
+	install(f, ARRAY_SIZE(f));
+	use_memory(9);
+}
+
+static void *forbidden_thread(void *after)
+{
+	volatile pid_t *tid = after; /* the kernel zeroes it when that thread is gone */
+
+	while (tid && *tid)
+		sched_yield();
+	use_memory(10);
+	syscall(SYS_getppid);
+	return NULL;
+}
+
+static void killed_alone(void *unused)
+{
+	SYS(prctl(PR_SET_DUMPABLE, 0));
+	forbid_getppid(SECCOMP_RET_KILL_THREAD);
+	syscall(SYS_getppid);
+}
+
+static void killed_with_handler(void *unused)
+{
+	signal(SIGSYS, exit);
+	killed_alone(unused);
+}
+
+static void killed_beside_main(void *unused)
+{
+	pthread_t t;
+
+	forbid_getppid(SECCOMP_RET_KILL_THREAD);
+	CHECK(pthread_create(&t, NULL, forbidden_thread, NULL) == 0);
+	CHECK(pthread_join(t, NULL) == 0);
+	use_memory(11);
+}
+
+static void killed_after_main(void *unused)
+{
+	static pid_t tid;
+	pthread_t t;
+
+	forbid_getppid(SECCOMP_RET_KILL_THREAD);
+	tid = (pid_t)SYS(syscall(SYS_set_tid_address, &tid));
+	CHECK(pthread_create(&t, NULL, forbidden_thread, &tid) == 0);
+	syscall(SYS_exit, 3);
+}
+
+static void kill_thread(void)
+{
+	expect_signal(fork_run(killed_alone, NULL), SIGSYS);
+	expect_signal(fork_run(killed_with_handler, NULL), SIGSYS);
+	expect_exit(fork_run(killed_beside_main, NULL), 0);
+	expect_signal(fork_run(killed_after_main, NULL), SIGSYS);
+}
+
+/* RET_TRACE where nobody traces is ENOSYS, of calls that upager traps, too; but an errno of another filter goes first. */
+static void trace_is_enosys(void *first)
+{
+	struct sock_filter f[] = {
+		LOAD(nr),
+		ON(SYS_getppid, SECCOMP_RET_TRACE | 7),
+		ON(SYS_munmap, SECCOMP_RET_TRACE | 7),
+		ON(SYS_prctl, SECCOMP_RET_TRACE | 0x7570), /* upager's own */
+		RET(SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { ARRAY_SIZE(f), f };
+
+	if (first)
+		forbid_getppid(SECCOMP_RET_ERRNO | EXDEV);
+	SYS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	SYS(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog));
+	FAILS(first ? EXDEV : ENOSYS, syscall(SYS_getppid));
+	FAILS(ENOSYS, munmap(area, PAGE));
+	FAILS(ENOSYS, prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT));
+	use_memory(12);
+	_exit(0);
+}
+
+static void errno_after_trace(void *unused)
+{
+	struct sock_filter f[] = { LOAD(nr), ON(SYS_getppid, SECCOMP_RET_TRACE), RET(SECCOMP_RET_ALLOW) };
+
+	install(f, ARRAY_SIZE(f));
+	forbid_getppid(SECCOMP_RET_ERRNO | EXDEV);
+	FAILS(EXDEV, syscall(SYS_getppid));
+}
+
+static void untraced(void)
+{
+	expect_exit(fork_run(trace_is_enosys, NULL), 0);
+	expect_exit(fork_run(trace_is_enosys, area), 0);
+	expect_exit(fork_run(errno_after_trace, NULL), 0);
+}
+
+/* What a task is in, and that it stays in it: as without upager. */
+static void only_get_mode(void *mode)
+{
+	_exit(prctl(PR_GET_SECCOMP) == (int)(intptr_t)mode ? 0 : 1);
+}
+
+static void modes_of_children(void *mode)
+{
+	forbid_getppid(SECCOMP_RET_ERRNO | EXDEV);
+	expect_exit(fork_run(only_get_mode, mode), 0);
+	FAILS(EINVAL, prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT));
+	FAILS(EINVAL, syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, NULL));
+	CHECK(SYS(prctl(PR_GET_SECCOMP)) == 2);
+}
+
+static void modes(void)
+{
+	FAILS(EINVAL, syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 1, NULL));
+	FAILS(EINVAL, syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, area));
+	printf("mode %d\n", SYS(prctl(PR_GET_SECCOMP)));
+	expect_exit(fork_run(modes_of_children, (void *)2), 0);
+	printf("mode %d\n", SYS(prctl(PR_GET_SECCOMP)));
+}
+
 static void strict_mode(void)
 {
 	expect_exit(fork_run(mode_strict, NULL), 5);
@@ -260,6 +386,9 @@ int main(int argc, char **argv)
 		return filtered_image();
 	area = map_anon(AREA);
 	RUN(filters);
+	RUN(kill_thread);
+	RUN(modes);
+	RUN(untraced);
 	RUN(strict_mode);
 	RUN(filter_errors);
 	RUN(other_user_and_root);
