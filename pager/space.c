@@ -118,7 +118,7 @@ static bool line_is_managed(const struct space *space, const struct map_line *l)
 /* Linux: secretmem_mmap_prepare. */
 u64 space_file_vm_flags(u64 dev, const char *name)
 {
-	return !major(dev) && is_named(name, "/secretmem (deleted)") ? VM_LOCKED | VM_DONTDUMP : 0;
+	return !major(dev) && is_named(name, "/secretmem (deleted)") ? VM_SECRETMEM | VM_LOCKED | VM_DONTDUMP : 0;
 }
 
 static u64 line_vm_flags(const struct space *space, const struct map_line *l)

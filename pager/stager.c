@@ -110,7 +110,7 @@ static void make_thread(struct birth *b)
 /*
  * The pages that we share with it.  Shared anonymous memory needs no descriptor in the program and has no name of
  * ours; to open it takes CAP_CHECKPOINT_RESTORE and a kernel that has it.  Else: a memfd, at an offset that is the
- * secret.
+ * secret.  Executable from the start: after PR_SET_MDWE nothing becomes so later.
  */
 static void map_shared(struct birth *b, u64 base)
 {
@@ -118,7 +118,7 @@ static void map_shared(struct birth *b, u64 base)
 	u64 offset = 0;
 	int fd;
 
-	(void)call(b, SYS_mmap, base, STUB_AREA_SIZE, PROT_READ | PROT_WRITE,
+	(void)call(b, SYS_mmap, base, STUB_AREA_SIZE, PROT_READ | PROT_EXEC,
 		   MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, (u64)-1);
 	if (b->err)
 		return;
@@ -127,7 +127,7 @@ static void map_shared(struct birth *b, u64 base)
 		offset = b->sup->secret;
 		fd = stub_open_memfd();
 		if (fd >= 0)
-			(void)call(b, SYS_mmap, base, STUB_AREA_SIZE, PROT_READ | PROT_WRITE,
+			(void)call(b, SYS_mmap, base, STUB_AREA_SIZE, PROT_READ | PROT_EXEC,
 				   MAP_SHARED | MAP_FIXED, (u64)give_fd(b, fd));
 	}
 	if (fd < 0)

@@ -135,11 +135,11 @@ static u64 mmap_vm_flags(const struct mm_struct *mm, const struct mmap_args *a)
 	if (type == MAP_SHARED || type == MAP_SHARED_VALIDATE)
 		f |= VM_SHARED | VM_MAYSHARE;
 	if (type == MAP_DROPPABLE)
-		f |= VM_WIPEONFORK | VM_DONTDUMP | VM_NORESERVE;
+		f |= VM_DROPPABLE | VM_WIPEONFORK | VM_DONTDUMP | VM_NORESERVE;
 	if ((f & (VM_SHARED | VM_WRITE | VM_HUGETLB)) == VM_WRITE &&
 	    (!(f & VM_NORESERVE) || overcommit_ignores_noreserve(mm)))
 		f |= VM_ACCOUNT;
-	if (f & (VM_SPECIAL | VM_HUGETLB))
+	if (f & VM_NO_MLOCK)
 		f &= ~VM_LOCKED_MASK;
 	return f;
 }

@@ -138,7 +138,7 @@ static int new_flags(const struct vma_change *c, const struct vm_area_struct *vm
 	case CHANGE_ADVICE:
 		return advice_flags(c->arg, vma, flags);
 	case CHANGE_LOCK:
-		if (!(vma->vm_flags & (VM_SPECIAL | VM_HUGETLB)))
+		if (!(vma->vm_flags & (VM_NO_MLOCK | VM_SECRETMEM))) /* that stays locked */
 			*flags = (vma->vm_flags & ~VM_LOCKED_MASK) | c->arg;
 		return 0;
 	case CHANGE_SEAL:

@@ -36,7 +36,9 @@
 #define VM_HUGEPAGE   0x20000000UL
 #define VM_NOHUGEPAGE 0x40000000UL
 #define VM_MERGEABLE  0x80000000UL
+#define VM_DROPPABLE  (1UL << 40)
 /* Ours: bits above Linux's. */
+#define VM_SECRETMEM  (1UL << 59) /* memfd_secret(2) */
 #define VM_UNMANAGED  (1UL << 60) /* the kernel pages it; tracked only (file, shared, hugetlb, device) */
 #define VM_SPECIAL_MAP (1UL << 61) /* vdso, vvar: no call of the program may be refused for it */
 #define VM_SEALED     (1UL << 62) /* mseal(2) */
@@ -44,5 +46,6 @@
 #define VM_ACCESS_FLAGS (VM_READ | VM_WRITE | VM_EXEC)
 #define VM_SPECIAL      (VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP) /* never merged */
 #define VM_LOCKED_MASK  (VM_LOCKED | VM_LOCKONFAULT)
+#define VM_NO_MLOCK     (VM_SPECIAL | VM_HUGETLB | VM_DROPPABLE) /* never locked.  Linux: vma_supports_mlock */
 
 #endif /* UPAGER_VM_FLAGS_H */

@@ -16,6 +16,7 @@ static void secret(void)
 	p = mmap(NULL, 8 * PAGE, RW, MAP_SHARED, fd, 0);
 	CHECK(p != MAP_FAILED, "%m");
 	memset(p, 7, 8 * PAGE);
+	SYS(munlock(p, PAGE)); /* it stays locked */
 	SYS(mprotect(p + 2 * PAGE, PAGE, PROT_READ));
 	SYS(munmap(p + 4 * PAGE, PAGE));
 	memcpy(q, p, 4 * PAGE);
@@ -43,9 +44,33 @@ static void remapped(void)
 	SYS(munmap(p, 8 * PAGE));
 }
 
+#define MAP_DROPPABLE_FLAG 0x08
+
+/* What may be dropped is not locked, and nobody is told (Linux 6.11). */
+static void droppable(void)
+{
+	char *p = mmap(NULL, 8 * PAGE, RW, MAP_DROPPABLE_FLAG | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED) {
+		CHECK(errno == EINVAL, "%s", strerror(errno));
+		return;
+	}
+	SYS(mlock(p, 4 * PAGE));
+	SYS(mlock2(p + 4 * PAGE, 2 * PAGE, MLOCK_ONFAULT));
+	SYS(munlock(p + 2 * PAGE, PAGE));
+	SYS(mlockall(MCL_FUTURE));
+	char *q = mmap(NULL, 8 * PAGE, RW, MAP_DROPPABLE_FLAG | MAP_ANONYMOUS, -1, 0);
+	CHECK(q != MAP_FAILED, "%m");
+	SYS(munlock(q, 4 * PAGE));
+	SYS(munlockall());
+	SYS(munmap(p, 8 * PAGE));
+	SYS(munmap(q, 8 * PAGE));
+}
+
 int main(void)
 {
 	RUN(secret);
+	RUN(droppable);
 	RUN(remapped);
 	return 0;
 }
