@@ -188,7 +188,6 @@ static void filters(void)
 	expect_exit(fork_run(trap_to_handler, NULL), 0);
 }
 
-/* RET_KILL_THREAD: that thread alone; when it was the last, its process has died by SIGSYS, whatever handler it had. */
 static void forbid_getppid(uint32_t with)
 {
 	struct sock_filter f[] = { LOAD(nr), ON(SYS_getppid, with), RET(SECCOMP_RET_ALLOW) };
@@ -243,6 +242,7 @@ static void killed_after_main(void *unused)
 	syscall(SYS_exit, 3);
 }
 
+/* RET_KILL_THREAD: that thread alone; when it was the last, its process has died by SIGSYS, whatever handler it had. */
 static void kill_thread(void)
 {
 	expect_signal(fork_run(killed_alone, NULL), SIGSYS);
@@ -290,7 +290,6 @@ static void untraced(void)
 	expect_exit(fork_run(errno_after_trace, NULL), 0);
 }
 
-/* What a task is in, and that it stays in it: as without upager. */
 static void only_get_mode(void *mode)
 {
 	_exit(prctl(PR_GET_SECCOMP) == (int)(intptr_t)mode ? 0 : 1);
@@ -305,6 +304,7 @@ static void modes_of_children(void *mode)
 	CHECK(SYS(prctl(PR_GET_SECCOMP)) == 2);
 }
 
+/* What a task is in, and that it stays in it: as without upager. */
 static void modes(void)
 {
 	FAILS(EINVAL, syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 1, NULL));

@@ -36,6 +36,10 @@
 #define GIB (1024UL * 1024 * 1024)
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08 /* 6.11 */
+#endif
+
 /* End this process with status 1 unless `cond` holds; the format says what differed. */
 #define CHECK(cond, ...)                                                                        \
 	do {                                                                                    \

@@ -44,12 +44,10 @@ static void remapped(void)
 	SYS(munmap(p, 8 * PAGE));
 }
 
-#define MAP_DROPPABLE_FLAG 0x08
-
 /* What may be dropped is not locked, and nobody is told (Linux 6.11). */
 static void droppable(void)
 {
-	char *p = mmap(NULL, 8 * PAGE, RW, MAP_DROPPABLE_FLAG | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, 8 * PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED) {
 		CHECK(errno == EINVAL, "%s", strerror(errno));
@@ -59,7 +57,7 @@ static void droppable(void)
 	SYS(mlock2(p + 4 * PAGE, 2 * PAGE, MLOCK_ONFAULT));
 	SYS(munlock(p + 2 * PAGE, PAGE));
 	SYS(mlockall(MCL_FUTURE));
-	char *q = mmap(NULL, 8 * PAGE, RW, MAP_DROPPABLE_FLAG | MAP_ANONYMOUS, -1, 0);
+	char *q = mmap(NULL, 8 * PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
 	CHECK(q != MAP_FAILED, "%m");
 	SYS(munlock(q, 4 * PAGE));
 	SYS(munlockall());

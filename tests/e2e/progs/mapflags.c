@@ -209,7 +209,6 @@ static void protection_keys(void)
 }
 
 #define PR_SET_VMA_ANON 0x53564d41
-#define MAP_DROPPABLE_FLAG 0x08
 
 /*
  * Calls that divide a mapping for the kernel alone: a memory policy, a name. Touched in order across
@@ -247,7 +246,7 @@ static void divided_by_the_kernel(void)
 /* Memory that the kernel may drop (Linux 6.11), as getrandom's vDSO uses; or EINVAL. */
 static void droppable(void)
 {
-	char *p = mmap(NULL, AREA, RW, MAP_DROPPABLE_FLAG | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, AREA, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED) {
 		CHECK(errno == EINVAL, "%s", strerror(errno));

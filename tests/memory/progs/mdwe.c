@@ -13,18 +13,6 @@
 #define PR_MDWE_REFUSE_EXEC_GAIN 1
 #endif
 
-static void use_memory(size_t nr, unsigned long key)
-{
-	char *p = map_anon(nr * PAGE);
-
-	for (uint32_t gen = 0; gen < 2; gen++) {
-		fill_pages(p, nr, key, gen);
-		for (size_t i = 0; i < nr; i++)
-			check_page(p + i * PAGE, key, i, gen);
-	}
-	SYS(munmap(p, nr * PAGE));
-}
-
 int main(int argc, char **argv)
 {
 	size_t nr = arg_or(argc, argv, 1, 512) * KIB / PAGE;

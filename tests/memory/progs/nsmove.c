@@ -12,17 +12,6 @@
 
 static size_t nr;
 
-static void use_memory(unsigned long key)
-{
-	char *p = map_anon(nr * PAGE);
-
-	for (uint32_t gen = 0; gen < 2; gen++) {
-		fill_pages(p, nr, key, gen);
-		for (size_t i = 0; i < nr; i++)
-			check_page(p + i * PAGE, key, i, gen);
-	}
-}
-
 static int own(const char *ns)
 {
 	return SYS(open(ns, O_RDONLY | O_CLOEXEC));
@@ -33,7 +22,7 @@ static void lists(void)
 {
 	SYS(unshare(CLONE_NEWPID));
 	closedir(opendir("/proc/self/task"));
-	use_memory(1);
+	use_memory(nr, 1);
 }
 
 /* It goes through another call for namespaces, and back. */
@@ -44,7 +33,7 @@ static void comes_back(void)
 	SYS(unshare(CLONE_NEWPID));
 	SYS(setns(uts, CLONE_NEWUTS));
 	SYS(setns(pid, CLONE_NEWPID));
-	use_memory(2);
+	use_memory(nr, 2);
 }
 
 /* Its child is the init of what it has made. */
@@ -56,7 +45,7 @@ static void makes_init(void)
 	pid = SYS(fork());
 	if (!pid) {
 		CHECK(getpid() == 1);
-		use_memory(3);
+		use_memory(nr, 3);
 		_exit(0);
 	}
 	SYS(waitpid(pid, NULL, 0));

@@ -118,6 +118,18 @@ static inline void thrash_end(struct thrash *t)
 	CHECK(pthread_join(t->thread, NULL) == 0);
 }
 
+/* New memory, written and verified twice: enough of it has to leave and come back, when there is a budget. */
+static inline void use_memory(size_t nr_pages, uint64_t key)
+{
+	char *p = map_anon(nr_pages * PAGE);
+
+	for (uint32_t gen = 0; gen < 2; gen++) {
+		fill_pages(p, nr_pages, key, gen);
+		check_pages(p, nr_pages, key, gen);
+	}
+	SYS(munmap(p, nr_pages * PAGE));
+}
+
 /* Once over so much memory: whatever was not used lately has left afterwards, when there is a budget. */
 static inline void push_out(size_t len_bytes)
 {
