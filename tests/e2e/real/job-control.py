@@ -20,7 +20,7 @@ def expect(pattern, what, seconds=30):
         left = end - time.time()
         if left <= 0 or not select.select([fd], [], [], left)[0]:
             print("FAILED:", what)
-            sys.stderr.write("waited for %r, got %r\n" % (pattern, seen[-800:]))
+            sys.stderr.write("%s: waited for %r, got %r\n" % (what, pattern, seen[-800:]))
             os.kill(pid, signal.SIGHUP)
             sys.exit(1)
         seen += os.read(fd, 4096).decode()
