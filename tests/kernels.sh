@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: MIT
 # Boot Debian's 6.1 and 6.12 cloud kernels under qemu (no KVM) and test upager there.
 #
-#	kernels.sh [-n] [6.1] [6.12]
+#	kernels.sh [-n] [-r "NAME…"] [6.1] [6.12]
 #
 # Default: both kernels.  In each: every probe, `upager doctor`, the e2e programs of
 # tests/e2e/core.txt at check level 3 (big ones at 1), and the programs of tests/memory/core.txt with less memory than
 # they ask for, all linked statically in an initramfs on busybox.
 # The kernels are Debian packages, found by name through their meta packages and kept in build/kernels ($KERNELS_OUT in place of build).
 # -n: download nothing, use what is there.
+# -r: in place of all that, the named cases of tests/memory/run-memory.sh (real: all real programs) at check level 1, in a
+# root made of the installed packages of tests/e2e/packages.txt: a case takes minutes, all of them hours.  By hand only.
 # Prints "ok|FAIL|skip KERNEL TEST" lines and a summary; status 1 on any failure, also when a boot ends
 # without its verdict.
 set -u
@@ -22,6 +24,8 @@ big='forktree threadfork'
 # And this one faults 28,000 times; a minute in emulation.  Stack growth is left to its probe here.
 left_out='stack'
 download=yes
+real= # cases of -r
+memory=1024 # MiB, of a guest
 
 die()
 {
@@ -29,9 +33,10 @@ die()
 	exit 2
 }
 
-while getopts n opt; do
+while getopts nr: opt; do
 	case $opt in
 	n) download= ;;
+	r) real=$OPTARG memory=6144 boot_limit=${KERNELS_LIMIT:-36000} ;;
 	*) sed -n '5s/^#	//p' "$0" >&2; exit 2 ;;
 	esac
 done
@@ -95,20 +100,31 @@ build_static()
 	die "the static build failed ($log)"
 }
 
+# The first half of an init.
+write_mounts()
+{
+	cat <<'INIT'
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/shm /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /tmp
+echo # the BIOS leaves the cursor within a line
+echo "BEGIN $(uname -r)"
+INIT
+}
+
 write_init()
 {
 	cat <<'INIT'
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/ TMPDIR=/tmp
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev
-mkdir -p /dev/shm
-mount -t tmpfs tmpfs /dev/shm
-mount -t tmpfs tmpfs /tmp
-echo # the BIOS leaves the cursor within a line
-echo "BEGIN $(uname -r)"
+INIT
+	write_mounts
+	cat <<'INIT'
 echo "PART probe."
 /probe 2>&1
 echo "PART"
@@ -161,13 +177,58 @@ make_initramfs()
 	rm -rf "$tree"
 }
 
+# The files of the packages whose names come in, and of all that these need; relative to the root, /bin being in /usr.
+files_of_packages()
+{
+	# shellcheck disable=SC2046 # the list gives words
+	apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
+		--no-enhances $(cat) | grep '^[a-z0-9]' | sort -u | while read -r package; do
+		dpkg -L "$package" 2>/dev/null
+	done | sed -E '\#^/usr/share/(doc|locale)/#d; s#^/(s?bin|lib|lib64)/#/usr/\1/#; s#^/##; /^(\.|s?bin|lib|lib64)?$/d' | sort -u
+}
+
+# A root of installed packages, for -r.
+make_real_initramfs()
+{
+	tree=$cache/tree
+	rm -rf "$tree"
+	mkdir -p "$tree/proc" "$tree/sys" "$tree/dev" "$tree/tmp" "$tree/root" "$tree/etc" "$tree/upager"
+	{
+		grep -v '^#' "$root/tests/e2e/packages.txt"
+		dpkg-query -W -f '${Essential} ${Package}\n' | sed -n 's/^yes //p'
+		echo mount liburing2 libseccomp2 libjansson4 liblz4-1 libzstd1 libxxhash0
+	} | files_of_packages >"$cache/files"
+	(cd / && cpio -pdm --quiet "$tree" <"$cache/files" 2>/dev/null) # files that somebody has removed do not matter
+	for link in bin sbin lib lib64; do
+		ln -s "usr/$link" "$tree/$link"
+	done
+	cp -a /etc/alternatives /etc/ld.so.cache /etc/passwd /etc/group "$tree/etc/" &&
+		cp -a "$root/tests" "$out/release/tests/e2e" "$out/release/pager/upager" "$tree/upager/" || die "cannot copy"
+	{
+		printf '#!/bin/bash\nexport PATH=/usr/bin:/usr/sbin:/bin HOME=/root TMPDIR=/tmp\n'
+		write_mounts
+		printf 'bash /upager/tests/memory/run-memory.sh -u /upager/upager -b /upager/e2e -c 1 -t 3000 %s 2>&1\n' "$real"
+		printf 'echo END\nsync\nbusybox reboot -f\n'
+	} >"$tree/init"
+	chmod 755 "$tree/init"
+	(cd "$tree" && find . | cpio -o -H newc --quiet) >"$cache/initramfs.cpio" || die "cpio failed"
+	rm -rf "$tree"
+}
+
+build_release()
+{
+	log=$cache/build.log
+	cmake -S "$root" --preset release -B "$out/release" -G Ninja >"$log" 2>&1 || die "cannot configure the build ($log)"
+	timeout 900 ninja -C "$out/release" -j "$(nproc)" >>"$log" 2>&1 || die "the build failed ($log)"
+}
+
 # boot VERSION IMAGE: run the guest; its console goes to build/kernels/VERSION.log.
 boot()
 {
-	timeout -k 5 "$boot_limit" qemu-system-x86_64 -accel tcg -cpu max,la57=off -smp 2 -m 1024 \
+	timeout -k 5 "$boot_limit" qemu-system-x86_64 -accel tcg -cpu max,la57=off -smp 2 -m "$memory" \
 		-nographic -no-reboot -nic none -kernel "$2" -initrd "$cache/initramfs.cpio" \
 		-append "console=ttyS0 no_timer_check panic=-1 loglevel=1 random.trust_cpu=1" \
-		</dev/null 2>&1 | tr -d '\r' >"$cache/$1.log"
+		</dev/null 2>&1 | stdbuf -oL tr -d '\r' >"$cache/$1.log"
 }
 
 # verdict VERSION: print what the console says, with the reasons of failures.
@@ -176,7 +237,7 @@ verdict()
 	log=$cache/$1.log
 	sed -n '/^BEGIN/,/^END/p' "$log" | awk -v version="$1" '
 		$1 == "PART" { part = $2; next }
-		$1 == "BEGIN" || $1 == "END" || $1 == "probes:" || $1 == "e2e:" { next }
+		$1 == "BEGIN" || $1 == "END" || $1 == "probes:" || $1 == "e2e:" || $1 == "memory:" { next }
 		$1 == "ok" || $1 == "FAIL" || $1 == "skip" { verdict = $1; sub(/^[a-zA-Z]+ +/, "");
 			print verdict, version, part $0; next }
 		{ print }'
@@ -189,8 +250,13 @@ verdict()
 for list in e2e memory; do
 	[ -f "$root/tests/$list/core.txt" ] || die "tests/$list/core.txt is missing"
 done
-build_static
-make_initramfs
+if [ -n "$real" ]; then
+	build_release
+	make_real_initramfs
+else
+	build_static
+	make_initramfs
+fi
 results=$cache/results
 : >"$results"
 for version; do # one at a time: two guests of two CPUs each take three times as long on two
