@@ -28,6 +28,7 @@
 #include "sys/uffd.h"
 
 #define GUARD_BYTES   PAGE_SIZE
+#define STAGING_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_GROWSDOWN)
 
 /* ---- birth: calls injected into a task of the program, and into the thread that one of them makes ---- */
 
@@ -156,6 +157,8 @@ static void map_area(struct birth *b)
 		(void)call(b, SYS_mprotect, base + from * PAGE_SIZE, (to - from) * PAGE_SIZE,
 			   (u64)stub_page_prot(from), 0, 0);
 	}
+	/* as a stack: what counts as data takes from the program's RLIMIT_DATA */
+	(void)call(b, SYS_mmap, st->staging, STAGING_BYTES, PROT_NONE, STAGING_FLAGS | MAP_FIXED, (u64)-1);
 	(void)call(b, SYS_mprotect, st->staging, STAGING_BYTES, PROT_READ | PROT_WRITE, 0, 0);
 	(void)call(b, SYS_madvise, base, len, MADV_DONTFORK, 0, 0);
 	(void)call(b, SYS_madvise, base, len, MADV_DONTDUMP, 0, 0);
@@ -340,8 +343,7 @@ static void tell_model(struct stager *st)
 			  (st->stub.offset >> PAGE_SHIFT) + from, file);
 	}
 	vm_file_put(file);
-	tell_part(st->space, st->staging, STAGING_BYTES, PROT_READ | PROT_WRITE,
-		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, 0, NULL);
+	tell_part(st->space, st->staging, STAGING_BYTES, PROT_READ | PROT_WRITE, STAGING_FLAGS, 0, NULL);
 	tell_part(st->space, st->staging + STAGING_BYTES, GUARD_BYTES, PROT_NONE,
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, 0, NULL);
 }

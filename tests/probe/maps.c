@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -232,6 +234,25 @@ PROBE(growsdown_armed,
 	expect_fault(s.uffd, stack - PAGE_SIZE, WRITE);
 	EXPECT_EQ(fill_page(s.uffd, stack - PAGE_SIZE, 0, 0), 0);
 	subject_end(&s);
+}
+
+PROBE(growsdown_no_data, "what is mapped MAP_GROWSDOWN takes nothing from RLIMIT_DATA")
+{
+	const struct rlimit none = {PAGE_SIZE, PAGE_SIZE};
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	pid_t pid = fork_child();
+
+	if (!pid) {
+		void *plain = mmap(NULL, 8 * PAGE_SIZE, PROT_NONE, flags, -1, 0);
+		void *stack = mmap(NULL, 8 * PAGE_SIZE, PROT_NONE, flags | MAP_GROWSDOWN, -1, 0);
+
+		EXPECT(plain != MAP_FAILED && stack != MAP_FAILED);
+		EXPECT(!setrlimit(RLIMIT_DATA, &none));
+		EXPECT(mprotect(plain, 8 * PAGE_SIZE, PROT_READ | PROT_WRITE) && errno == ENOMEM);
+		EXPECT(!mprotect(stack, 8 * PAGE_SIZE, PROT_READ | PROT_WRITE));
+		_exit(0);
+	}
+	EXPECT_EQ(reap(pid), 0);
 }
 
 /* ---- mprotect, and what pagemap says ---- */

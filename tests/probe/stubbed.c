@@ -42,6 +42,17 @@ static int become_stub(void *arg)
 	__builtin_unreachable();
 }
 
+/* As pager/stager.c maps it: as a stack. */
+static u64 map_staging(u64 nr_pages)
+{
+	u64 staging = map_guarded(nr_pages);
+
+	EXPECT(mmap((void *)staging, nr_pages * PAGE_SIZE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_GROWSDOWN | MAP_FIXED, -1,
+		    0) == (void *)staging);
+	return staging;
+}
+
 static void child_with_stub(struct lab *lab)
 {
 	static char stack[16 * 1024] __attribute__((aligned(16)));
@@ -58,7 +69,7 @@ static void child_with_stub(struct lab *lab)
 	sigprocmask(SIG_SETMASK, &own, NULL);
 	EXPECT(pid > 0);
 	atomic_store(&lab->value[AREA], (long)base);
-	atomic_store(&lab->value[STAGING], (long)map_guarded(lab->nr_pages));
+	atomic_store(&lab->value[STAGING], (long)map_staging(lab->nr_pages));
 	atomic_store(&lab->value[STUB_PID], pid);
 	lab_hold(lab, 1);
 	atomic_store(&lab->parent_step, 0);
