@@ -158,8 +158,7 @@ static void map_area(struct birth *b)
 			   (u64)stub_page_prot(from), 0, 0);
 	}
 	/* as a stack: what counts as data takes from the program's RLIMIT_DATA */
-	(void)call(b, SYS_mmap, st->staging, STAGING_BYTES, PROT_NONE, STAGING_FLAGS | MAP_FIXED, (u64)-1);
-	(void)call(b, SYS_mprotect, st->staging, STAGING_BYTES, PROT_READ | PROT_WRITE, 0, 0);
+	(void)call(b, SYS_mmap, st->staging, STAGING_BYTES, PROT_READ | PROT_WRITE, STAGING_FLAGS | MAP_FIXED, (u64)-1);
 	(void)call(b, SYS_madvise, base, len, MADV_DONTFORK, 0, 0);
 	(void)call(b, SYS_madvise, base, len, MADV_DONTDUMP, 0, 0);
 	if (!b->err)

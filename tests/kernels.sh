@@ -88,16 +88,15 @@ core_programs()
 	programs_of "$root/tests/e2e/core.txt" "$root/tests/memory/core.txt"
 }
 
-build_static()
+# build_tree DIR OPTION TARGET…: the release preset, there.
+build_tree()
 {
-	log=$cache/build.log
-	cmake -S "$root" --preset release -B "$build" -G Ninja -DUPAGER_STATIC=ON \
-		>"$log" 2>&1 || die "cannot configure the static build ($log)"
-	# shellcheck disable=SC2046 # the list gives words
-	timeout 600 ninja -C "$build" -j "$(nproc)" upager probe runone memory_programs \
-		$(programs_of "$root/tests/e2e/core.txt") >>"$log" 2>&1 && return
+	dir=$1 option=$2 log=$cache/build.log
+	shift 2
+	cmake -S "$root" --preset release -B "$dir" -G Ninja "$option" >"$log" 2>&1 || die "cannot configure $dir ($log)"
+	timeout 600 ninja -C "$dir" -j "$(nproc)" "$@" >>"$log" 2>&1 && return
 	tail -n 20 "$log" >&2
-	die "the static build failed ($log)"
+	die "the build of $dir failed ($log)"
 }
 
 # The first half of an init.
@@ -180,11 +179,10 @@ make_initramfs()
 # The files of the packages whose names come in, and of all that these need; relative to the root, /bin being in /usr.
 files_of_packages()
 {
-	# shellcheck disable=SC2046 # the list gives words
-	apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
-		--no-enhances $(cat) | grep '^[a-z0-9]' | sort -u | while read -r package; do
-		dpkg -L "$package" 2>/dev/null
-	done | sed -E '\#^/usr/share/(doc|locale)/#d; s#^/(s?bin|lib|lib64)/#/usr/\1/#; s#^/##; /^(\.|s?bin|lib|lib64)?$/d' | sort -u
+	# shellcheck disable=SC2046 # the lists give words
+	dpkg -L $(apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts --no-breaks \
+		--no-replaces --no-enhances $(cat) | grep '^[a-z0-9]' | sort -u) 2>/dev/null |
+		sed -E '\#^/usr/share/(doc|locale)/#d; s#^/(s?bin|lib|lib64)/#/usr/\1/#; s#^/##; /^(\.|s?bin|lib|lib64)?$/d' | sort -u
 }
 
 # A root of installed packages, for -r.
@@ -215,17 +213,10 @@ make_real_initramfs()
 	rm -rf "$tree"
 }
 
-build_release()
-{
-	log=$cache/build.log
-	cmake -S "$root" --preset release -B "$out/release" -G Ninja >"$log" 2>&1 || die "cannot configure the build ($log)"
-	timeout 900 ninja -C "$out/release" -j "$(nproc)" >>"$log" 2>&1 || die "the build failed ($log)"
-}
-
 # boot VERSION IMAGE: run the guest; its console goes to build/kernels/VERSION.log.
 boot()
 {
-	timeout -k 5 "$boot_limit" qemu-system-x86_64 -accel tcg -cpu max,la57=off -smp 2 -m "$memory" \
+	timeout --foreground -k 5 "$boot_limit" qemu-system-x86_64 -accel tcg -cpu max,la57=off -smp 2 -m "$memory" \
 		-nographic -no-reboot -nic none -kernel "$2" -initrd "$cache/initramfs.cpio" \
 		-append "console=ttyS0 no_timer_check panic=-1 loglevel=1 random.trust_cpu=1" \
 		</dev/null 2>&1 | stdbuf -oL tr -d '\r' >"$cache/$1.log"
@@ -251,10 +242,11 @@ for list in e2e memory; do
 	[ -f "$root/tests/$list/core.txt" ] || die "tests/$list/core.txt is missing"
 done
 if [ -n "$real" ]; then
-	build_release
+	build_tree "$out/release" -DUPAGER_STATIC=OFF upager runone memory_programs
 	make_real_initramfs
 else
-	build_static
+	# shellcheck disable=SC2046 # the list gives words
+	build_tree "$build" -DUPAGER_STATIC=ON upager probe runone memory_programs $(programs_of "$root/tests/e2e/core.txt")
 	make_initramfs
 fi
 results=$cache/results

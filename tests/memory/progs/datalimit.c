@@ -4,19 +4,16 @@
  * KIB and verify it; what fits the limit natively fits, and what does not is refused.
  */
 #include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include "pressure.h"
 
-#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
+#include "pressure.h"
 
 static void at_the_limit(size_t nr)
 {
 	char *p;
 
 	use_memory(nr, 1);
-	p = SYS(mmap(NULL, nr * PAGE + MIB, RW, ANON, -1, 0));
-	FAILS(ENOMEM, mmap(NULL, 2 * MIB, RW, ANON, -1, 0));
+	p = map_anon(nr * PAGE + MIB);
+	FAILS(ENOMEM, mmap(NULL, 2 * MIB, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	SYS(munmap(p, nr * PAGE + MIB));
 	use_memory(nr, 2);
 }
