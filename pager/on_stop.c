@@ -139,6 +139,7 @@ static void on_seccomp(struct sup *sup, struct task *t)
 	t->call = (struct call){ 0 };
 	if (tracee_get_regs(t->tid, &t->call.regs))
 		return;
+	sc_listing_unmark(t);
 	if (t->seccomp == SECCOMP_MODE_STRICT) {
 		(void)kill(t->tid, SIGKILL); /* as the kernel does: any call but four */
 		return;

@@ -30,6 +30,7 @@ enum sc_flags {
 	SC_STUB = 1 << 3,   /* stubs make it too, with our secret as its last argument: not trapped then */
 	SC_PROMPT = 1 << 1, /* waits for nobody (see is_prompt) */
 	SC_STAGED = 1 << 4, /* only where there are stubs: with a budget */
+	SC_MARKED = 1 << 5, /* only with our secret as its last argument: for this once we want to stop at it */
 };
 
 struct sc_row {
@@ -117,7 +118,11 @@ SC_DECLARE(alone);
 enum sc_verdict sc_listing_enter(struct sup *, struct task *);
 /* It opens a directory, and not one where our stub is to be seen. */
 bool sc_is_other_listing(struct task *t);
-/* `t`, whose stub is away because it lists /proc, is at a syscall stop.  Is it through?  Then it is at the call's end. */
+/* The call that `t` is stopped at, whose registers are in t->call, was marked: it is again as the program made it. */
+void sc_listing_unmark(struct task *t);
+/*
+ * `t`, which lists /proc, is at a syscall stop.  Is it at the end of a call after which its stub may be there again?
+ */
 bool sc_listing_over(struct task *t);
 /* `t` lists no more, or never did: nobody need keep the stub away for it. */
 void sc_listing_drop(struct task *t);

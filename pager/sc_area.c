@@ -10,16 +10,20 @@
  *
  * A program that counts its threads looks into /proc/self/task (Chromium will not start children when it finds one more
  * than it knows of).  So a task that opens a directory there is followed, call by call, until it has closed that, or
- * does something else; only then another stub is made.  Who has /proc open since long ago (a sandboxed process that
- * sees no files any more) only asks fstatat() for the links of self/task.
+ * does something else; only then another stub is made.  While what it has open is a directory of threads it is followed
+ * on, for it may only have read a thread's name, or slept until one was gone, and then read on or again.  That
+ * call, which the filter lets through, gets a mark for it, and the stub goes once more.  Who has /proc open since long
+ * ago (a sandboxed process that sees no files any more) only asks fstatat() for the links of self/task.
  *
  * Called by on_stop.c.  Nothing is in staging then: such a call waits for that, as a fork does.
  */
 #include <errno.h>
 #include <linux/mman.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "sc.h"
 #include "stager.h"
@@ -130,8 +134,10 @@ bool sc_wants_flush(const struct task *t)
 
 /* ---- calls that see a process's threads ---- */
 
-/* So many calls are followed at the most. */
+/* So many calls are followed at the most while the stub is away, */
 #define LISTING_CALLS 32
+/* and so many from then on, as long as a directory of threads is open. */
+#define OPEN_CALLS 1024
 
 void sc_listing_drop(struct task *t)
 {
@@ -146,18 +152,69 @@ static bool is_one_call(const struct task *t)
 	return t->call.row->nr == SYS_newfstatat;
 }
 
+/* An open directory is read. */
+static bool reads_on(u64 nr)
+{
+	return nr == SYS_getdents || nr == SYS_getdents64;
+}
+
 static void listing_begin(struct task *t)
 {
+	u64 fd = reads_on((u64)t->call.row->nr) ? arg(t, 0) : NO_FD;
+
 	sc_listing_drop(t); /* another one goes on */
-	t->listing = (struct listing){ .calls = LISTING_CALLS, .counts = true, .fd = NO_FD, .closes = is_one_call(t) };
+	t->listing = (struct listing){ .calls = LISTING_CALLS, .counts = true, .fd = fd };
 	t->space->listings++;
+}
+
+/* Its descriptor `fd` is a directory of threads. */
+static bool has_threads(const struct task *t, u64 fd)
+{
+	static const char end[] = "/task";
+	char path[64], to[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", t->tid, (int)fd);
+	n = fd == NO_FD ? -1 : readlink(path, to, sizeof(to));
+	return n >= (ssize_t)sizeof(end) && !memcmp(to + n - (sizeof(end) - 1), end, sizeof(end) - 1);
+}
+
+/* The stub may come back at the end of the call; but who could go on listing is followed on. */
+static void listing_rest(struct task *t)
+{
+	u64 fd = t->listing.fd;
+
+	sc_listing_drop(t);
+	t->listing = has_threads(t, fd) ? (struct listing){ .calls = OPEN_CALLS, .fd = fd } :
+					  (struct listing){ .calls = 1, .fd = NO_FD };
+}
+
+/* `t` is about to read its directory, with the stub back: have the filter stop it. */
+static void listing_mark(struct task *t)
+{
+	sc_regs regs;
+
+	if (tracee_get_regs(t->tid, &regs))
+		return;
+	t->listing.last = sc_arg(&regs, 5);
+	sc_set_arg(&regs, 5, t->space->sup->secret);
+	t->listing.marked = !tracee_set_regs(t->tid, &regs);
+}
+
+void sc_listing_unmark(struct task *t)
+{
+	if (!t->listing.marked)
+		return;
+	t->listing.marked = false;
+	sc_set_arg(&t->call.regs, 5, t->listing.last);
+	(void)tracee_set_regs(t->tid, &t->call.regs);
 }
 
 bool sc_is_other_listing(struct task *t)
 {
 	char path[64];
 
-	if (!is_listing(t))
+	if (!is_listing(t) || reads_on((u64)t->call.row->nr))
 		return false;
 	read_path(t, arg(t, t->call.row->nr != SYS_open), path, sizeof(path));
 	return !leads_to_threads(path) || (!t->space->stager && !t->space->restage);
@@ -199,22 +256,27 @@ bool sc_listing_over(struct task *t)
 
 	if (tracee_at_entry(t->tid, &nr, &arg0)) {
 		l->closes = nr == SYS_close && arg0 == l->fd;
-		if (!lists_on(nr)) { /* who knows when it returns: then the stub comes, or sooner, with another's call */
-			sc_listing_drop(t);
-			l->calls = 1;
-		}
+		if (!l->counts && reads_on(nr) && arg0 == l->fd)
+			listing_mark(t);
+		else if (l->counts && !lists_on(nr))
+			listing_rest(t); /* who knows when it returns: then the stub comes, or sooner, with another's call */
 		return false;
 	}
+	if (l->marked && !tracee_get_regs(t->tid, &t->call.regs))
+		sc_listing_unmark(t); /* a filter of the program's own did not let it come so far */
 	if (tracee_get_result(t->tid, &result) || sc_is_restart(result))
 		return false; /* killed; or a signal is to be handled first */
-	if (l->fd == NO_FD) {
+	if (l->counts && l->fd == NO_FD) {
 		l->fd = (u64)result;
 		l->closes = result < 0;
 	}
-	if (!l->closes && --l->calls)
-		return false;
-	sc_listing_drop(t);
-	return true;
+	if (l->closes || !--l->calls) {
+		if (l->counts && !l->closes)
+			listing_rest(t);
+		else
+			sc_listing_drop(t);
+	}
+	return !l->counts;
 }
 
 /* The stub is away: for this one, which comes with its call again, or for another. */

@@ -88,6 +88,8 @@ const struct sc_row sc_table[] = {
 	  .when = { DIRECTORY(2) }, .nr_when = 1 },
 	{ SYS_newfstatat, "newfstatat", SC_MM | SC_STAGED, sc_listing_enter,
 	  .when = { STAT_AT(0, 3) }, .nr_when = 1 },
+	{ SYS_getdents, "getdents", SC_MM | SC_STAGED | SC_MARKED, sc_listing_enter },
+	{ SYS_getdents64, "getdents64", SC_MM | SC_STAGED | SC_MARKED, sc_listing_enter },
 	/* Filters of the program's own. */
 	{ SYS_seccomp, "seccomp", SC_MM, sc_seccomp_enter },
 	{ SYS_prctl, "prctl", SC_MM, sc_prctl_enter,
@@ -131,6 +133,9 @@ int sc_build_filter(struct sock_fprog *prog, u64 secret, bool staged)
 		if (row->flags & SC_STUB)
 			rules[n++] = (struct filter_rule){ .nr = row->nr, .match = FILTER_NOT_EQUAL,
 							   .arg = 5, .value = secret };
+		else if (row->flags & SC_MARKED)
+			rules[n++] = (struct filter_rule){ .nr = row->nr, .match = FILTER_EQUAL,
+							   .arg = 5, .mask = ~0UL, .value = secret };
 		else if (!row->nr_when)
 			rules[n++] = (struct filter_rule){ .nr = row->nr };
 		for (int k = 0; k < row->nr_when; k++) {

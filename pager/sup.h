@@ -128,7 +128,9 @@ struct task {
 		u32 calls;   /* more that are followed; 0: it does not list */
 		bool counts; /* it is one of space.listings */
 		bool closes; /* it is in the call that closes the directory */
-		u64 fd;      /* of the directory; NO_FD: it is still to be opened */
+		u64 fd;      /* of the directory; NO_FD: it is still to be opened, or none */
+		bool marked; /* the call it is in has the run's secret as its last argument, */
+		u64 last;    /* which was this */
 	} listing;               /* sc_area.c's */
 	struct placed placed;        /* placement.c's */
 };

@@ -5,8 +5,10 @@
  *	listing KIB ROUNDS
  *
  * In each round KIB of memory are written and checked, and the threads counted: by the links of /proc/self/task, as
- * Chromium does before it starts a child, with /proc opened for it or long before; by its entries; and with a call between that waits, or maps memory.  The main
- * thread is alone in the first half, then there are two more, which touch memory and count too.  A child counts its own.
+ * Chromium does before it starts a child, with /proc opened for it or long before; by its entries, also with a call
+ * between that waits, or maps memory; and by a directory that stays open: read again after a pause, as who waits for his
+ * threads' end does, or many times without one, or on after each thread's name was read.  The main thread is alone in the
+ * first half, then there are two more, which touch memory and count too.  A child counts its own.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -62,6 +64,50 @@ static int entries(int disturb)
 		n += e->d_name[0] != '.';
 	if (disturb & 2)
 		poll(NULL, 0, 1);
+	closedir(d);
+	return n;
+}
+
+/* The most that are seen by looking again and again. */
+static int looks(int times, bool pause)
+{
+	DIR *d = opendir("/proc/self/task");
+	struct dirent *e;
+	int most = 0;
+
+	if (!d)
+		return -1;
+	for (int i = 0, n = 0; i < times; i++, n = 0) {
+		while ((e = readdir(d)))
+			n += e->d_name[0] != '.';
+		if (n > most)
+			most = n;
+		if (pause)
+			usleep(1000);
+		rewinddir(d);
+	}
+	closedir(d);
+	return most;
+}
+
+/* Each thread's name is read meanwhile. */
+static int named(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	char path[300], name[32];
+	struct dirent *e;
+	int n = 0, fd;
+
+	if (!d)
+		return -1;
+	while ((e = readdir(d))) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", e->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		n += fd >= 0 && read(fd, name, sizeof(name)) > 0;
+		close(fd);
+	}
 	closedir(d);
 	return n;
 }
@@ -124,6 +170,7 @@ int main(int argc, char **argv)
 		l = links();
 		e = entries(i & 3);
 		printf("round %d: %d links, %d at once, %d entries, child %d\n", i, l, a, e, child_counts(proc));
+		printf("again: %d, %d without a pause, %d names\n", looks(3, true), looks(40, false), named());
 		if (fd >= 0)
 			close(fd);
 		use(mem, i + 100);
