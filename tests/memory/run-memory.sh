@@ -55,6 +55,7 @@ shift $((OPTIND - 1))
 
 # ---- the cases: kind, name, line ----
 kinds=() names=() lines=()
+declare -A sums=() # of lines
 add_lines()
 {
 	local spec args
@@ -70,13 +71,16 @@ for script in "$e2e"/real/*; do
 	kinds+=(real) names+=("real.${name%.*}") lines+=("${name%.*}")
 done
 
-# plan CASE BUDGET [POLICY]: set $policy, $swap and $prefetch for one run; the numbers are indices.
+# plan CASE BUDGET [POLICY]: set $policy, $swap and $prefetch for one run; the numbers are indices.  They hang on the
+# case's line and not on its place, so that a new case changes nothing for the others (-d).
 plan()
 {
-	local n=$(($1 * ${#budgets[@]} + $2))
-	policy=${policies[${3:-$((n % ${#policies[@]}))}]}
-	swap=${swaps[$((($1 + $2 + ${3:-0}) % ${#swaps[@]}))]}
-	prefetch=${prefetchers[$((($1 / ${#swaps[@]} + $2) % ${#prefetchers[@]}))]}
+	local line sum n
+	line=${lines[$1]}
+	sum=${sums[$line]:=$(cksum <<<"$line")} n=${sum% *}
+	policy=${policies[${3:-$(((n + $2) % ${#policies[@]}))}]}
+	swap=${swaps[$(((n / ${#policies[@]} + $2 + ${3:-0}) % ${#swaps[@]}))]}
+	prefetch=${prefetchers[$(((n / ${#policies[@]} / ${#swaps[@]} + $2) % ${#prefetchers[@]}))]}
 }
 
 # Every pair of policy, swap kind, prefetcher and budget must occur in the covering selection.
