@@ -7,6 +7,8 @@ import os, pty, re, select, signal, sys, time
 run = os.environ["RUN"]
 pid, fd = pty.fork()
 if pid == 0:
+    for key in signal.SIGINT, signal.SIGQUIT:
+        signal.signal(key, signal.SIG_DFL)  # as at a login; we may be somebody's job in the background
     os.environ.update(PS1="READY> ", TERM="dumb", HISTFILE="/dev/null")
     os.execv("/bin/bash", ["bash", "--norc", "--noediting", "-i"])
 
