@@ -109,7 +109,7 @@ run_ctest()
 
 build()
 {
-	stage "configure-$1" 120 cmake --preset "$1" -G Ninja || { stage_failed "configure-$1"; return 1; }
+	stage "configure-$1" 120 cmake --preset "$1" -DUPAGER_TESTS=ON -G Ninja || { stage_failed "configure-$1"; return 1; }
 	stage "build-$1" 900 cmake --build --preset "$1" -j "$(nproc)" || { stage_failed "build-$1"; return 1; }
 }
 
