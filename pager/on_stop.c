@@ -139,7 +139,6 @@ static void on_seccomp(struct sup *sup, struct task *t)
 	t->call = (struct call){ 0 };
 	if (tracee_get_regs(t->tid, &t->call.regs))
 		return;
-	sc_listing_unmark(t);
 	if (t->seccomp == SECCOMP_MODE_STRICT) {
 		(void)kill(t->tid, SIGKILL); /* as the kernel does: any call but four */
 		return;
@@ -161,10 +160,6 @@ static void on_seccomp(struct sup *sup, struct task *t)
 		return;
 	}
 	placement_event(sup, t, now_ns());
-	if (sc_is_other_listing(t)) {
-		resume(t);
-		return;
-	}
 	sup->stats.traps[sc_row_index(t->call.row)]++;
 	on_stop_call(sup, t);
 }
@@ -187,7 +182,7 @@ static bool restage(struct sup *sup, struct task *t)
 	struct tracee_stop death = { .event = TE_NONE };
 	struct space *space = t->space;
 
-	if (!space->restage || space->listings || space->stager || t->exiting)
+	if (!space->restage || space->stager || t->exiting)
 		return true;
 	space->restage = false;
 	if (!stager_create(t, &death))
@@ -237,17 +232,13 @@ static void on_call_exit(struct sup *sup, struct task *t)
 	resume(t);
 }
 
-/* The stub was away for a listing of /proc.  If another's call is under way, it comes at that one's end. */
+/* It counts threads.  What it was told waits for the mm's slot. */
 static void on_listing_stop(struct sup *sup, struct task *t)
 {
-	struct space *space = t->space;
-
-	if (sc_listing_over(t) && !space->caller && !space->fork_waits) {
-		space->caller = t;
-		end_call(sup, t);
-		return;
-	}
-	resume(t);
+	if (sc_listing_told(t))
+		on_stop_call(sup, t);
+	else
+		resume(t);
 }
 
 static void on_exec_exit(struct sup *sup, struct task *t)
@@ -272,7 +263,7 @@ static void drop_space(struct sup *sup, struct task *t, const char *why)
 	if (t->exiting)
 		t->space->nr_exiting--;
 	t->exiting = false;
-	sc_listing_drop(t);
+	t->listing = (struct listing){ 0 };
 	sc_abandon(sup, t);
 	dump_last_use(sup, t, why);
 	/* /proc/PID of the space must be that of a process that still uses it. */

@@ -2,7 +2,8 @@
 /*
  * sc.h - the trapped system calls as data: one row each (strace's syscallent.h is the model).
  *
- * sc_table.c holds the rows; sc_mm.c, sc_proc.c, sc_sched.c, sc_seccomp.c and sc_uring.c what they do.
+ * sc_table.c holds the rows; sc_mm.c, sc_proc.c, sc_area.c, sc_listing.c, sc_sched.c, sc_seccomp.c and sc_uring.c what
+ * they do.
  * A call goes: enter() at the seccomp stop, before the kernel runs it; then, if enter() said
  * SC_WATCH, leave() at its exit stop with the kernel's result.
  */
@@ -30,7 +31,6 @@ enum sc_flags {
 	SC_STUB = 1 << 3,   /* stubs make it too, with our secret as its last argument: not trapped then */
 	SC_PROMPT = 1 << 1, /* waits for nobody (see is_prompt) */
 	SC_STAGED = 1 << 4, /* only where there are stubs: with a budget */
-	SC_MARKED = 1 << 5, /* only with our secret as its last argument: for this once we want to stop at it */
 };
 
 struct sc_row {
@@ -115,17 +115,6 @@ enum sc_verdict sc_refuse_eopnotsupp(struct sup *, struct task *);
 
 /* sc_area.c: calls that our stub is in the way of */
 SC_DECLARE(alone);
-enum sc_verdict sc_listing_enter(struct sup *, struct task *);
-/* It opens a directory, and not one where our stub is to be seen. */
-bool sc_is_other_listing(struct task *t);
-/* The call that `t` is stopped at, whose registers are in t->call, was marked: it is again as the program made it. */
-void sc_listing_unmark(struct task *t);
-/*
- * `t`, which lists /proc, is at a syscall stop.  Is it at the end of a call after which its stub may be there again?
- */
-bool sc_listing_over(struct task *t);
-/* `t` lists no more, or never did: nobody need keep the stub away for it. */
-void sc_listing_drop(struct task *t);
 /* Is it about nothing but our area?  Then it is answered with 0. */
 bool sc_is_for_area(const struct task *t);
 /* Must what is in staging go first?  Forks apart. */
@@ -134,6 +123,14 @@ bool sc_wants_flush(const struct task *t);
 bool sc_wants_way(const struct task *t);
 /* They go; t will come with the call again; or, with swap full, gets -ENOMEM.  Pre: sc_wants_way(), flushed. */
 enum sc_verdict sc_make_way(struct task *t);
+
+/* sc_listing.c: calls that count threads */
+enum sc_verdict sc_listing_enter(struct sup *, struct task *);
+/*
+ * `t`, which is followed because it counts threads, is at a syscall stop.  Is it the end of a call that has told it of some?
+ * Then t->call is another one, to be started like one that it makes: what it was told is put right, and it goes on.
+ */
+bool sc_listing_told(struct task *t);
 
 /* sc_sched.c */
 SC_DECLARE(affinity);

@@ -92,15 +92,14 @@ static void commit_or_refused(struct task *t, long result, bool partial)
 /* The file behind descriptor `fd` of the caller; NULL when it is not open.  *vm_flags: what it adds. */
 static struct vm_file *file_of_fd(struct sup *sup, pid_t tid, int fd, u64 *vm_flags)
 {
-	char path[48], name[PATH_MAX];
+	char path[48], link[16], name[PATH_MAX];
 	struct stat st;
-	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", tid, fd);
 	if (stat(path, &st))
 		return NULL;
-	n = readlink(path, name, sizeof(name) - 1);
-	name[n < 0 ? 0 : n] = '\0';
+	snprintf(link, sizeof(link), "fd/%d", fd);
+	proc_link(tid, link, name, sizeof(name));
 	*vm_flags = space_file_vm_flags(st.st_dev, name);
 	return vm_file_get(sup->world, (struct vm_file_id){ st.st_dev, st.st_ino }, name);
 }

@@ -81,15 +81,10 @@ const struct sc_row sc_table[] = {
 	  .when = { FLAG(0, CLONE_NEWUSER), FLAG(0, CLONE_VM), FLAG(0, CLONE_SIGHAND),
 		    FLAG(0, CLONE_THREAD) }, .nr_when = 4 },
 	{ SYS_setns, "setns", SC_MM, sc_alone_enter, sc_alone_leave },
-	/* Directories of /proc, where a process's threads may be counted. */
-	{ SYS_open, "open", SC_MM | SC_STAGED, sc_listing_enter,
-	  .when = { DIRECTORY(1) }, .nr_when = 1 },
-	{ SYS_openat, "openat", SC_MM | SC_STAGED, sc_listing_enter,
-	  .when = { DIRECTORY(2) }, .nr_when = 1 },
-	{ SYS_newfstatat, "newfstatat", SC_MM | SC_STAGED, sc_listing_enter,
-	  .when = { STAT_AT(0, 3) }, .nr_when = 1 },
-	{ SYS_getdents, "getdents", SC_MM | SC_STAGED | SC_MARKED, sc_listing_enter },
-	{ SYS_getdents64, "getdents64", SC_MM | SC_STAGED | SC_MARKED, sc_listing_enter },
+	/* How the threads of a process can be counted. */
+	{ SYS_open, "open", SC_STAGED, sc_listing_enter, .when = { DIRECTORY(1) }, .nr_when = 1 },
+	{ SYS_openat, "openat", SC_STAGED, sc_listing_enter, .when = { DIRECTORY(2) }, .nr_when = 1 },
+	{ SYS_newfstatat, "newfstatat", SC_STAGED, sc_listing_enter, .when = { STAT_AT(0, 3) }, .nr_when = 1 },
 	/* Filters of the program's own. */
 	{ SYS_seccomp, "seccomp", SC_MM, sc_seccomp_enter },
 	{ SYS_prctl, "prctl", SC_MM, sc_prctl_enter,
@@ -133,9 +128,6 @@ int sc_build_filter(struct sock_fprog *prog, u64 secret, bool staged)
 		if (row->flags & SC_STUB)
 			rules[n++] = (struct filter_rule){ .nr = row->nr, .match = FILTER_NOT_EQUAL,
 							   .arg = 5, .value = secret };
-		else if (row->flags & SC_MARKED)
-			rules[n++] = (struct filter_rule){ .nr = row->nr, .match = FILTER_EQUAL,
-							   .arg = 5, .mask = ~0UL, .value = secret };
 		else if (!row->nr_when)
 			rules[n++] = (struct filter_rule){ .nr = row->nr };
 		for (int k = 0; k < row->nr_when; k++) {

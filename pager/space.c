@@ -480,7 +480,9 @@ static int bring_page(struct space *space, u64 addr, unsigned int flags, bool no
 		struct vm_fault vmf = { .address = addr, .flags = flags };
 
 		mm_lookup_pte(space->mm, addr, &pte);
-		if (pte.state != PTE_NONE && pte.state != PTE_SWAP && !pte.busy)
+		if (flags & FAULT_FLAG_WRITE && pte.wp)
+			vmf.flags |= FAULT_FLAG_WP;
+		else if (pte.state != PTE_NONE && pte.state != PTE_SWAP && !pte.busy)
 			return 0;
 		mm_reclaim(sup->world)->emergency++;
 		result = mm_handle_fault(space->mm, &vmf);

@@ -393,6 +393,7 @@ int stager_create(struct task *t, struct tracee_stop *death)
 	space->resync |= b.err != 0; /* the area may be there, or a part */
 	if (!b.err) {
 		b.st->tgid = t->tgid;
+		sup->stub_changes++;
 		space->stager = b.st;
 		tell_model(b.st);
 	} else if (!b.st->pid) {
@@ -438,6 +439,7 @@ void stager_stop(struct stager *st, struct tracee_stop s)
 	case TE_EXITED:
 	case TE_KILLED:
 		st->pid = 0;
+		st->sup->stub_changes++;
 		st->dying = true;
 		st->stopped = false;
 		reclaim_stub_died(st);

@@ -73,8 +73,7 @@ struct space {
 	bool newborn;             /* a fork's, whose first task has not stopped yet */
 	u32 puts_due;             /* references that evictions held and no longer need */
 	struct list_head put_link; /* reclaimer.puts */
-	bool restage;             /* its stager is gone: make another when a call ends, */
-	u32 listings;             /* but not while tasks list /proc (sc_area.c) */
+	bool restage;             /* its stager is gone: make another when a call ends */
 	bool keep;                /* its pages are to stay */
 	struct range wanted;      /* those too: we are bringing them, to read them */
 	bool pins_stay;           /* it has pinned pages that VmPin does not count (sc_uring.c) */
@@ -125,13 +124,10 @@ struct task {
 	int seccomp;                 /* its own mode, SECCOMP_MODE_*; 0: none, or whatever we are in ourselves */
 	struct call call;
 	struct listing {
-		u32 calls;   /* more that are followed; 0: it does not list */
-		bool counts; /* it is one of space.listings */
-		bool closes; /* it is in the call that closes the directory */
-		u64 fd;      /* of the directory; NO_FD: it is still to be opened, or none */
-		bool marked; /* the call it is in has the run's secret as its last argument, */
-		u64 last;    /* which was this */
-	} listing;               /* sc_area.c's */
+		u32 calls; /* more that are followed; 0: it does not count threads */
+		u64 fd;    /* of the directory; NO_FD: none is open */
+		u32 stub_changes; /* sup's, before the call */
+	} listing;                   /* sc_listing.c's */
 	struct placed placed;        /* placement.c's */
 };
 
@@ -166,6 +162,7 @@ struct sup {
 	struct reclaimer *reclaim; /* NULL: no budget */
 	struct list_head stagers;
 	int stub_fd;              /* eventfd: a stub has run dry */
+	u32 stub_changes;         /* counts stubs that came and went */
 	bool said_no_stager;
 	struct ring_event *queue; /* events taken from the ring, not yet handled */
 	u32 nr_queued, max_queued;

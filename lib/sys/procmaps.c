@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "sys/procmaps.h"
 
-#include <sys/resource.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static int open_proc(pid_t pid, const char *what)
@@ -307,6 +310,35 @@ pid_t proc_tracer(pid_t tid)
 	return status_field(tid, "\nTracerPid:");
 }
 
+pid_t proc_pid_beside(pid_t tid, pid_t tgid)
+{
+	char path[32], line[512], *at, *end;
+	int level = -1;
+	pid_t pid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f)) {
+		bool process = !strncmp(line, "NStgid:", 7);
+
+		if (!process && strncmp(line, "NSpid:", 6) != 0)
+			continue;
+		at = strchr(line, ':') + 1; /* one number for each namespace, down from ours */
+		for (int i = 0; (pid = (pid_t)strtol(at, &end, 10)) && end != at; i++, at = end)
+			if (process ? pid == tgid : i == level) {
+				level = i;
+				break;
+			}
+		if (!process || level < 0)
+			break;
+	}
+	fclose(f);
+	return level < 0 ? 0 : pid;
+}
+
 /* What /proc/TID/status says of signals, bit N - 1 for signal N, and of the pid in its own PID namespace. */
 struct status_signals {
 	unsigned long long ignored, caught;
@@ -359,25 +391,38 @@ bool proc_dumps_core(pid_t tid, int sig)
 	return status_signals(tid, &s) && !((s.ignored | s.caught) & 1ULL << (sig - 1));
 }
 
-/* Where /proc/TID/ns/`name` leads to, "" when nowhere: there is none, or nobody has been born into it yet. */
-static void ns_link(pid_t tid, const char *name, char *to, size_t len)
+void proc_link(pid_t tid, const char *name, char *to, size_t len)
 {
-	char path[64];
+	char path[48];
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/%s", tid, name);
+	snprintf(path, sizeof(path), "/proc/%d/%s", tid, name);
 	n = readlink(path, to, len - 1);
 	to[n < 0 ? 0 : n] = '\0';
 }
 
+bool proc_fd_is_proc(pid_t tid, int fd, dev_t *dev)
+{
+	char path[48];
+	struct statfs fs;
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", tid, fd);
+	if (statfs(path, &fs) || fs.f_type != PROC_SUPER_MAGIC || stat(path, &st))
+		return false;
+	*dev = st.st_dev;
+	return true;
+}
+
 bool proc_may_clone_thread(pid_t tid)
 {
-	static const char *const kinds[][2] = { { "pid", "pid_for_children" }, { "time", "time_for_children" } };
+	static const char *const kinds[][2] = { { "ns/pid", "ns/pid_for_children" },
+						{ "ns/time", "ns/time_for_children" } };
 	char own[64], childrens[64];
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		ns_link(tid, kinds[i][0], own, sizeof(own));
-		ns_link(tid, kinds[i][1], childrens, sizeof(childrens));
+		proc_link(tid, kinds[i][0], own, sizeof(own));
+		proc_link(tid, kinds[i][1], childrens, sizeof(childrens));
 		if (strcmp(own, childrens) != 0)
 			return false;
 	}

@@ -69,6 +69,11 @@ struct proc_status_mm {
 /* Returns 0, or -ESRCH: also of a zombie, which has none. */
 int must_check proc_status_mm(pid_t pid, struct proc_status_mm *out);
 
+/* Where the link /proc/TID/NAME leads to, "" when nowhere; `len` bytes of it at the most, and 0 behind them. */
+void proc_link(pid_t tid, const char *name, char *to, size_t len);
+/* Is descriptor `fd` of `tid` a file of a /proc?  *dev: of which. */
+bool proc_fd_is_proc(pid_t tid, int fd, dev_t *dev);
+
 /* The auxiliary vector: up to nr values, pairs of (AT_*, value).  Returns how many, or -ESRCH. */
 s64 proc_auxv(pid_t pid, u64 *values, size_t nr);
 
@@ -80,6 +85,9 @@ bool proc_task_has_mm(pid_t tid);
 pid_t proc_ppid(pid_t tid);
 /* Who traces `tid` (TracerPid:), 0: nobody; or -ESRCH. */
 pid_t proc_tracer(pid_t tid);
+
+/* The number of `tid` in the PID namespace in which its process has the number `tgid`; 0: there is none, or it is gone. */
+pid_t proc_pid_beside(pid_t tid, pid_t tgid);
 
 /* Is it of the first process of a PID namespace below ours?  That does not change while it lives. */
 bool proc_is_init(pid_t tid);

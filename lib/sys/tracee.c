@@ -214,16 +214,11 @@ int tracee_get_result(pid_t tid, long *result)
 	return *result == -1 && errno ? -errno : 0;
 }
 
-bool tracee_at_entry(pid_t tid, u64 *nr, u64 *arg0)
+bool tracee_at_entry(pid_t tid)
 {
 	struct __ptrace_syscall_info info;
 
-	if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info) <= 0 ||
-	    info.op != PTRACE_SYSCALL_INFO_ENTRY)
-		return false;
-	*nr = info.entry.nr;
-	*arg0 = info.entry.args[0];
-	return true;
+	return ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info) > 0 && info.op == PTRACE_SYSCALL_INFO_ENTRY;
 }
 
 int tracee_get_siginfo(pid_t tid, siginfo_t *info)

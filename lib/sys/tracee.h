@@ -68,8 +68,8 @@ int tracee_get_regs(pid_t tid, sc_regs *regs);
 int tracee_set_regs(pid_t tid, const sc_regs *regs);
 /* The result register alone; cheaper than all.  Pre: at a syscall exit stop. */
 int tracee_get_result(pid_t tid, long *result);
-/* Is it at the entry of a call?  Then *nr and *arg0 are its number and first argument.  Pre: at a syscall stop. */
-bool tracee_at_entry(pid_t tid, u64 *nr, u64 *arg0);
+/* Is it at the entry of a call?  Pre: at a syscall stop. */
+bool tracee_at_entry(pid_t tid);
 /* What the filter said with SECCOMP_RET_TRACE (SECCOMP_RET_DATA); 0: gone.  Pre: at a seccomp stop. */
 u32 tracee_seccomp_data(pid_t tid);
 int tracee_get_siginfo(pid_t tid, siginfo_t *info);

@@ -82,7 +82,19 @@ static inline bool sc_is_restart(long result)
 	return result <= -512 && result >= -516;
 }
 
-/* Registers of a seccomp stop: make that call anew, by the syscall instruction at `site`. */
+/* At an exit stop. */
+static inline void sc_set_result(sc_regs *r, long result)
+{
+	r->rax = (u64)result;
+}
+
+/* At an exit stop: the syscall instruction that made the call. */
+static inline u64 sc_site(const sc_regs *r)
+{
+	return r->rip - SYSCALL_INSN_LEN;
+}
+
+/* Registers of a seccomp or exit stop: make that call anew, by the syscall instruction at `site`. */
 static inline void sc_again(sc_regs *r, u64 site)
 {
 	r->rip = site;

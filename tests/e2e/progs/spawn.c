@@ -204,6 +204,35 @@ static pid_t raw_clone3(struct clone_args *args)
 	return syscall(SYS_clone3, args, sizeof(*args));
 }
 
+/* clone3 with CLONE_UNTRACED, its arguments in memory that the forks before have left shared. */
+static void clone3_untraced_again(void)
+{
+	struct clone_args *args = map_anon(PAGE);
+	int gate[2];
+	char c;
+
+	*args = (struct clone_args){ .flags = CLONE_UNTRACED, .exit_signal = SIGCHLD };
+	SYS(pipe(gate));
+	for (int i = 0; i < 3; i++) {
+		pid_t other = SYS(fork()), pid;
+
+		if (!other) { /* it keeps its half of the page */
+			close(gate[1]);
+			_exit((int)read(gate[0], &c, 1));
+		}
+		pid = SYS(raw_clone3(args));
+		if (!pid)
+			_exit(args->flags == CLONE_UNTRACED ? 9 : 1);
+		expect_exit(pid, 9);
+		CHECK(args->flags == CLONE_UNTRACED);
+		SYS(kill(other, SIGKILL));
+		SYS(waitpid(other, NULL, 0));
+	}
+	close(gate[0]);
+	close(gate[1]);
+	SYS(munmap(args, PAGE));
+}
+
 /* clone3 as fork, its result words in memory that nobody has touched. */
 static void clone3_fork(void)
 {

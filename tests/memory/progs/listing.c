@@ -21,10 +21,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE 4096
+#define MUCH (8 << 20)
 
 static size_t bytes;
 static atomic_bool stop;
@@ -112,12 +114,54 @@ static int named(void)
 	return n;
 }
 
+static void use_all(unsigned char *mem, size_t len, int round)
+{
+	for (size_t i = 0; i < len; i += PAGE)
+		*(size_t *)(mem + i) = i * 31 + (size_t)round;
+	for (size_t i = 0; i < len; i += PAGE)
+		wrong += *(size_t *)(mem + i) != i * 31 + (size_t)round;
+}
+
 static void use(unsigned char *mem, int round)
 {
-	for (size_t i = 0; i < bytes; i += PAGE)
-		*(size_t *)(mem + i) = i * 31 + (size_t)round;
-	for (size_t i = 0; i < bytes; i += PAGE)
-		wrong += *(size_t *)(mem + i) != i * 31 + (size_t)round;
+	use_all(mem, bytes, round);
+}
+
+/* Much memory is used meanwhile, with no call that could tell of it. */
+static int grown(int round)
+{
+	unsigned char *mem = mmap(NULL, MUCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	DIR *d = opendir("/proc/self/task");
+	struct dirent *e;
+	struct stat st;
+	int n = 0, l;
+
+	if (!d || mem == MAP_FAILED)
+		return -1;
+	use_all(mem, MUCH, round);
+	while ((e = readdir(d)))
+		n += e->d_name[0] != '.';
+	l = fstat(dirfd(d), &st) ? -1 : (int)st.st_nlink - 2;
+	closedir(d);
+	munmap(mem, MUCH);
+	return n == l ? n : -1;
+}
+
+/* With room for so little that a call brings one entry, and another way to open it. */
+static int one_by_one(const char *process)
+{
+	int base = open(process, O_RDONLY | O_DIRECTORY), n = 0, fd;
+	char buf[32];
+	long got;
+
+	if (base < 0)
+		return -1;
+	fd = openat(base, "task", O_RDONLY | O_DIRECTORY);
+	while ((got = syscall(SYS_getdents64, fd, buf, sizeof(buf))) > 0)
+		n += buf[19] != '.';
+	close(fd);
+	close(base);
+	return got ? -1 : n;
 }
 
 static void *beside(void *arg)
@@ -143,6 +187,30 @@ static int child_counts(int proc)
 		_exit(n == entries(0) && n == links() ? n : 100);
 	}
 	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* A child that waits until it was counted. */
+static int counted_child(int proc)
+{
+	char process[32], path[32];
+	struct stat st;
+	int go[2], n;
+	pid_t pid;
+
+	if (pipe(go) || (pid = fork()) < 0)
+		return -1;
+	if (!pid) {
+		close(go[1]);
+		_exit((int)read(go[0], path, 1));
+	}
+	snprintf(process, sizeof(process), "/proc/%d", (int)pid);
+	snprintf(path, sizeof(path), "%d/task", (int)pid);
+	n = one_by_one(process);
+	if (fstatat(proc, path, &st, 0) || n != (int)st.st_nlink - 2)
+		n = -1;
+	close(go[0]);
+	close(go[1]);
+	return waitpid(pid, NULL, 0) == pid ? n : -1;
 }
 
 int main(int argc, char **argv)
@@ -171,6 +239,8 @@ int main(int argc, char **argv)
 		e = entries(i & 3);
 		printf("round %d: %d links, %d at once, %d entries, child %d\n", i, l, a, e, child_counts(proc));
 		printf("again: %d, %d without a pause, %d names\n", looks(3, true), looks(40, false), named());
+		printf("%d when grown, %d one by one, %d of a child\n", grown(i), one_by_one("/proc/self"),
+		       counted_child(proc));
 		if (fd >= 0)
 			close(fd);
 		use(mem, i + 100);
