@@ -187,14 +187,15 @@ bool sc_copies_mm(struct task *t)
 
 /*
  * CLONE_UNTRACED would let the child escape: it is taken out, in the register or in memory, and put back
- * when the call has run.  Returns 0 or -EFAULT.
+ * when the call has run, also in a copy that was made of the memory.  `t`: the caller, or the child that has the copy.
+ * Returns 0 or -EFAULT.
  */
-static int write_flags(struct task *t, u64 flags)
+static int write_flags(struct task *t, const struct call *call, u64 flags)
 {
 	sc_regs regs;
 
-	if (t->call.row->nr == SYS_clone3)
-		return space_write(t, sc_arg(&t->call.regs, 0), &flags, sizeof(flags));
+	if (call->row->nr == SYS_clone3)
+		return space_write(t, sc_arg(&call->regs, 0), &flags, sizeof(flags));
 	if (tracee_get_regs(t->tid, &regs))
 		return 0; /* dying */
 	sc_set_arg(&regs, 0, flags);
@@ -202,10 +203,10 @@ static int write_flags(struct task *t, u64 flags)
 	return 0;
 }
 
-static void restore_flags(struct task *t)
+static void restore_flags(struct task *t, const struct call *call)
 {
-	if (t->call.scratch & CLONE_UNTRACED)
-		(void)write_flags(t, t->call.scratch); /* gone: nobody will look */
+	if (call->scratch & CLONE_UNTRACED)
+		(void)write_flags(t, call, call->scratch); /* gone: nobody will look */
 }
 
 /* A task that shares the mm: the reference is taken now, lest the maker's death free it. */
@@ -228,14 +229,14 @@ enum sc_verdict sc_clone_enter(struct sup *sup, struct task *t)
 		return SC_SKIP;
 	placement_making(sup, t);
 	t->call.child_tid = req.flags & CLONE_CHILD_CLEARTID ? req.child_tid : 0;
-	if (req.flags & CLONE_UNTRACED && write_flags(t, req.flags & ~(u64)CLONE_UNTRACED))
+	if (req.flags & CLONE_UNTRACED && write_flags(t, &t->call, req.flags & ~(u64)CLONE_UNTRACED))
 		return SC_SKIP;
 	return req.flags & CLONE_VM ? share_begin(t, req.flags) : fork_begin(t, req.flags);
 }
 
 void sc_clone_leave(struct sup *sup, struct task *t, long result)
 {
-	restore_flags(t);
+	restore_flags(t, &t->call);
 	fork_undo(t); /* success is told by the fork event */
 }
 
@@ -308,7 +309,9 @@ void sc_forked(struct sup *sup, struct task *t, pid_t child_tid)
 		sup->stats.processes++;
 	}
 	if (watched)
-		restore_flags(t);
+		restore_flags(t, &t->call);
+	if (dup && !ended)
+		restore_flags(child, &t->call);
 	placement_inherit(sup, t, child);
 	if (ended)
 		on_stop(sup, (struct tracee_stop){ .event = TE_KILLED, .tid = child_tid, .status = SIGKILL });

@@ -406,6 +406,7 @@ int main(int argc, char **argv)
 	RUN(clone_untraced_fork);
 	RUN(clone_other_exit_signals);
 	RUN(clone3_fork);
+	RUN(clone3_untraced_again);
 	RUN(exiting_task_clears_its_tid);
 	RUN(robust_mutex_of_a_dead_thread);
 	RUN(dead_child_can_be_waited_for);
