@@ -453,12 +453,15 @@ static int keep(const struct request *req, pid_t starter)
 static void parse(int argc, char **argv, struct request *req)
 {
 	static const char args[] = "-l BYTES (-z ALGORITHM | -f DIR) [-t] -- PROG ARG...";
+	char *end;
 	int opt;
 
 	while ((opt = getopt(argc, argv, "+l:z:f:t")) != -1) {
 		switch (opt) {
 		case 'l':
-			req->limit_bytes = strtoull(optarg, NULL, 10);
+			req->limit_bytes = strtoull(optarg, &end, 10);
+			if (*end) /* 64M would be 64 bytes */
+				usage(args);
 			break;
 		case 'z':
 			req->algorithm = optarg;
