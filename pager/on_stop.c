@@ -279,6 +279,14 @@ static void drop_space(struct sup *sup, struct task *t, const char *why)
 
 static void on_end(struct sup *sup, struct task *t)
 {
+	struct task *rest;
+
+	/*
+	 * The first task of a process ends last.  Who is left had no end of its own: its execve gave it the first one's tid,
+	 * and it was killed before we could ask who it had been.
+	 */
+	while (t->tid == t->tgid && (rest = task_beside(sup, t)))
+		on_end(sup, rest);
 	placement_forget(sup, t);
 	drop_space(sup, t, "exit");
 	task_free(sup, t);
@@ -458,6 +466,7 @@ void on_stop(struct sup *sup, struct tracee_stop s)
 	case TE_OTHER:
 		resume_with(t, 0);
 		break;
+	case TE_LOST: /* to resume it could be to hurry it past its exit stop */
 	case TE_NONE:
 	case TE_NO_TASKS:
 		break;

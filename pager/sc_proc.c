@@ -343,23 +343,40 @@ static bool parent_will_name(struct sup *sup, pid_t tid)
 	return false;
 }
 
+/* `t`, a process whose maker died, has that space. */
+static void adopt(struct sup *sup, struct task *t, struct space *space, int seccomp)
+{
+	t->tgid = t->tid;
+	t->pidfd = pidfd_of(t->tid);
+	t->space = space;
+	t->seccomp = seccomp;
+	if (!space->pid)
+		space->pid = t->tid;
+	sup->stats.processes++;
+	let_child_go(t);
+}
+
+static void orphan_free(struct orphan *o)
+{
+	list_del(&o->link);
+	space_put(o->space);
+	free(o);
+}
+
 void sc_adopt_orphan(struct sup *sup, struct task *t)
 {
-	struct orphan *o;
+	struct orphan *o, *tmp;
 
 	if (list_empty(&sup->orphans) || parent_will_name(sup, t->tid))
 		return;
-	o = list_first_entry(&sup->orphans, struct orphan, link);
-	list_del(&o->link);
-	t->tgid = t->tid;
-	t->pidfd = pidfd_of(t->tid);
-	t->space = o->space;
-	t->seccomp = o->seccomp;
-	if (!o->space->pid)
-		o->space->pid = t->tid;
-	free(o);
-	sup->stats.processes++;
-	let_child_go(t);
+	list_for_each_entry_safe(o, tmp, &sup->orphans, link) {
+		if (!space_is_over(o->space)) {
+			adopt(sup, t, space_get(o->space), o->seccomp);
+			orphan_free(o);
+			return;
+		}
+		orphan_free(o); /* the call had failed, or its child was killed, too */
+	}
 }
 
 static void adopt_newborns(struct sup *sup)
@@ -376,11 +393,46 @@ void sc_drop_orphans(struct sup *sup)
 {
 	struct orphan *o, *tmp;
 
-	list_for_each_entry_safe(o, tmp, &sup->orphans, link) {
-		list_del(&o->link);
-		space_put(o->space);
-		free(o);
+	list_for_each_entry_safe(o, tmp, &sup->orphans, link)
+		orphan_free(o);
+}
+
+/* A process of which we do not know yet whose it is. */
+static bool is_nameless(pid_t tid, void *sup)
+{
+	const struct task *t = task_find(sup, tid);
+
+	return t ? t->state == TASK_NEWBORN && !t->space : tracee_is_traced(tid);
+}
+
+/*
+ * `t` dies in a call that makes a process, and has not named it.  At its exit stop its children are still its own: it is
+ * the one that nobody has named, if the call got so far.  Later it is another's child, and it will have to come to us.
+ */
+static void abandon_child(struct sup *sup, struct task *t)
+{
+	struct space *space = t->call.child_space;
+	pid_t child = t->call.scratch & CLONE_PARENT ? -ENOENT : proc_child(t->tgid, t->tid, is_nameless, sup);
+	struct orphan *o;
+
+	if (!child && tracee_is_zombie(t->tid)) /* another's by now */
+		child = -ENOENT;
+	t->call.child_space = NULL;
+	t->state = TASK_RUNNING; /* no longer a maker */
+	if (child > 0) {
+		adopt(sup, task_get(sup, child), space, t->seccomp);
+		return;
 	}
+	if (!child || space_is_over(space)) {
+		space_put(space);
+		return;
+	}
+	o = malloc(sizeof(*o));
+	BUG_ON(!o);
+	o->space = space;
+	o->seccomp = t->seccomp;
+	list_add_tail(&o->link, &sup->orphans);
+	adopt_newborns(sup);
 }
 
 void sc_abandon(struct sup *sup, struct task *t)
@@ -398,17 +450,8 @@ void sc_abandon(struct sup *sup, struct task *t)
 		t->call.plan = NULL;
 		space->resync = true;
 	}
-	if (t->call.child_space) {
-		struct orphan *o = malloc(sizeof(*o));
-
-		BUG_ON(!o);
-		o->space = t->call.child_space;
-		o->seccomp = t->seccomp;
-		t->call.child_space = NULL;
-		list_add_tail(&o->link, &sup->orphans);
-		t->state = TASK_RUNNING; /* no longer a maker */
-		adopt_newborns(sup);
-	}
+	if (t->call.child_space)
+		abandon_child(sup, t);
 	if (held_slot)
 		space_call_done(space);
 }

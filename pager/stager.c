@@ -452,6 +452,7 @@ void stager_stop(struct stager *st, struct tracee_stop s)
 		break;
 	case TE_NONE:
 	case TE_NO_TASKS:
+	case TE_LOST:
 		break;
 	case TE_SIGNAL: /* a SIGSTOP for its process */
 		(void)tracee_resume(st->pid, s.status);

@@ -213,6 +213,8 @@ struct task *task_get(struct sup *sup, pid_t tid);
 void task_free(struct sup *sup, struct task *t);
 /* Some task of that process that is not at its exit stop or past it, or NULL. */
 struct task *task_of_process(struct sup *sup, pid_t tgid);
+/* Some other task of its process, or NULL.  Pre: that is known. */
+struct task *task_beside(struct sup *sup, const struct task *of);
 /* Some living task other than `except` that uses `space`, or NULL. */
 struct task *task_of_space(struct sup *sup, const struct space *space, const struct task *except);
 

@@ -80,6 +80,17 @@ struct task *task_of_space(struct sup *sup, const struct space *space, const str
 	return NULL;
 }
 
+struct task *task_beside(struct sup *sup, const struct task *of)
+{
+	struct task *t;
+
+	for (int i = 0; i < TASK_BUCKETS; i++)
+		list_for_each_entry(t, &sup->tasks[i], link)
+			if (t->tgid == of->tgid && t != of)
+				return t;
+	return NULL;
+}
+
 struct task *task_of_process(struct sup *sup, pid_t tgid)
 {
 	struct task *t;

@@ -339,6 +339,23 @@ pid_t proc_pid_beside(pid_t tid, pid_t tgid)
 	return level < 0 ? 0 : pid;
 }
 
+pid_t proc_child(pid_t tgid, pid_t tid, bool (*is)(pid_t child, void *arg), void *arg)
+{
+	char path[64];
+	pid_t child, found = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", tgid, tid);
+	f = fopen(path, "re");
+	if (!f)
+		return -ENOENT;
+	while (!found && fscanf(f, "%d", &child) == 1)
+		if (is(child, arg))
+			found = child;
+	fclose(f);
+	return found;
+}
+
 /* What /proc/TID/status says of signals, bit N - 1 for signal N, and of the pid in its own PID namespace. */
 struct status_signals {
 	unsigned long long ignored, caught;

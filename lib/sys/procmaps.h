@@ -89,6 +89,12 @@ pid_t proc_tracer(pid_t tid);
 /* The number of `tid` in the PID namespace in which its process has the number `tgid`; 0: there is none, or it is gone. */
 pid_t proc_pid_beside(pid_t tid, pid_t tgid);
 
+/*
+ * The first child of task `tid` of process `tgid` that `is` it.  Returns its pid; 0: there is none; -ENOENT: the task is
+ * gone, or the kernel does not tell (CONFIG_PROC_CHILDREN).  Pre: the task is stopped, or the list may have gaps.
+ */
+pid_t proc_child(pid_t tgid, pid_t tid, bool (*is)(pid_t child, void *arg), void *arg);
+
 /* Is it of the first process of a PID namespace below ours?  That does not change while it lives. */
 bool proc_is_init(pid_t tid);
 /* Has it a handler for `sig`? */

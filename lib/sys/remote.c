@@ -68,6 +68,8 @@ static int wait_syscall_stop(struct remote *r)
 		case TE_FORKED:
 			r->child = (pid_t)s.msg;
 			break;
+		case TE_LOST:
+			continue;
 		case TE_NONE:
 		case TE_NEW:
 		case TE_SECCOMP:

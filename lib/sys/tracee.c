@@ -31,17 +31,21 @@ int tracee_seize(pid_t tid)
 	return (int)trace(PTRACE_SEIZE, tid, NULL, (void *)options);
 }
 
-static u64 event_message(pid_t tid)
+/* Returns 0, or -ESRCH: it was killed at the stop. */
+static int event_message(pid_t tid, u64 *msg)
 {
-	unsigned long msg = 0;
+	unsigned long value = 0;
+	long ret = trace(PTRACE_GETEVENTMSG, tid, NULL, &value);
 
-	(void)trace(PTRACE_GETEVENTMSG, tid, NULL, &msg); /* gone: 0, and the exit follows */
-	return msg;
+	*msg = value;
+	return (int)ret;
 }
 
 u32 tracee_seccomp_data(pid_t tid)
 {
-	return (u32)event_message(tid);
+	u64 msg;
+
+	return event_message(tid, &msg) ? 0 : (u32)msg;
 }
 
 static enum tracee_event classify_event(int event, int sig)
@@ -79,8 +83,9 @@ static struct tracee_stop classify(pid_t tid, int status)
 	} else if (event) {
 		s.status = WSTOPSIG(status);
 		s.event = classify_event(event, s.status);
-		if (s.event == TE_FORKED || s.event == TE_EXEC || s.event == TE_EXITING)
-			s.msg = event_message(tid);
+		if ((s.event == TE_FORKED || s.event == TE_EXEC || s.event == TE_EXITING) &&
+		    event_message(tid, &s.msg) && s.event != TE_EXITING)
+			s.event = TE_LOST;
 	} else if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
 		s.event = TE_SYSCALL;
 	} else {

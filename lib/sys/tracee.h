@@ -28,6 +28,7 @@ enum tracee_event {
 	TE_FORKED,       /* fork, vfork or clone made task .msg */
 	TE_EXEC,         /* a new image; .msg is the tid the caller had before */
 	TE_EXITING,      /* about to exit; .msg is the wait status to come */
+	TE_LOST,         /* a FORKED or EXEC whose .msg was not to be had: it was killed there, and stops no more but to exit */
 	TE_OTHER,        /* resume */
 };
 
