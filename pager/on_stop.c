@@ -185,6 +185,7 @@ static bool restage(struct sup *sup, struct task *t)
 	if (!space->restage || space->stager || t->exiting)
 		return true;
 	space->restage = false;
+	space_check_vdso(space);
 	if (!stager_create(t, &death))
 		return true;
 	space_call_done(space);

@@ -112,6 +112,7 @@ static void fork_commit(struct space *space, struct task *t, int uffd)
 	t->call.plan = NULL;
 	mm_plan_commit(plan, 0);
 	t->call.child_space = space_create(space->sup, t->call.child, uffd, 0);
+	space_check_vdso(space);
 	t->call.child_space->vdso_site = space->vdso_site;
 	t->call.child_space->newborn = true;
 	t->call.child_space->args = space->args;

@@ -404,7 +404,7 @@ int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death)
 	if (vdso && sup->vdso_site) {
 		ret = make_uffd(sup, t, vdso + sup->vdso_site, &uffd, death);
 		if (ret)
-			return ret;
+			return death->event == TE_NONE ? 0 : ret; /* killed at this stop: as above */
 	}
 	if (uffd < 0 && sup->stats.unmanaged_images++ == 0)
 		fprintf(stderr, "upager: process %d cannot be given a userfaultfd: %s; "
@@ -423,6 +423,19 @@ int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death)
 	if (check_level >= CHECK_AUDIT)
 		audit_space(t->space, "execve");
 	return 0;
+}
+
+/* valgrind unmaps it */
+void space_check_vdso(struct space *space)
+{
+	static const u8 insn[] = { 0x0f, 0x05 };
+	u64 site = space->vdso_site;
+	u8 there[sizeof(insn)];
+	struct vma_info v;
+
+	if (!mm_find_vma(space->mm, site, &v) || v.start > site || !(v.vm_flags & VM_EXEC) ||
+	    space_peek(space, site, there, sizeof(there)) || memcmp(there, insn, sizeof(insn)))
+		space->vdso_site = 0;
 }
 
 /* ---- checking ---- */

@@ -65,7 +65,7 @@ struct space {
 	u32 calls_audited;        /* for sampling the audit of very large spaces */
 	bool may_lag;             /* audit_frames.c, R15 */
 	u32 forked_from;          /* id of the parent's space, until the child first runs; 0: no fork's */
-	u64 vdso_site;            /* address of a syscall instruction; 0: none known */
+	u64 vdso_site;            /* address of a syscall instruction; 0: none known, or gone (space_check_vdso) */
 	struct range args;        /* arguments and environment */
 	char name[16];            /* of its program, as /proc/PID/comm has it */
 	struct stager *stager;    /* NULL: none, its pages stay */
@@ -233,6 +233,8 @@ struct space *space_by_id(struct sup *sup, u32 id);
  * maps, every private anonymous mapping armed.  Returns 0, or -ESRCH: it died meanwhile (reported in *death).
  */
 int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death);
+/* Forget the vdso's syscall instruction when the program has unmapped it, or put something else there. */
+void space_check_vdso(struct space *space);
 /* Read /proc/PID/maps by any of its tasks.  Returns 0, or -ESRCH when none has an address space any more. */
 int must_check space_read_maps(struct space *space, struct maps *maps);
 /* Read /proc/PID/maps and make the model agree; arm and adopt what is new. */

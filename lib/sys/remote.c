@@ -15,6 +15,8 @@ int remote_begin(struct remote *r, pid_t tid, u64 site, void (*idle)(void *arg),
 	if (tracee_get_regs(tid, &r->saved) || tracee_get_sigmask(tid, &r->saved_mask) ||
 	    tracee_set_sigmask(tid, ~0UL))
 		return -ESRCH;
+	if (!site)
+		r->site = sc_site(&r->saved);
 	return 0;
 }
 
@@ -108,7 +110,6 @@ int remote_begin_at_call(struct remote *r, pid_t tid, void (*idle)(void *arg), v
 
 	if (ret)
 		return ret;
-	r->site = r->saved.rip - SYSCALL_INSN_LEN;
 	regs = r->saved;
 	sc_skip(&regs, -ENOSYS);
 	(void)tracee_set_regs(tid, &regs);

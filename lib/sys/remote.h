@@ -34,8 +34,9 @@ struct remote {
 };
 
 /*
- * Pre: the task is at a syscall exit stop, or at its first stop.  idle(arg), when not NULL, is called again and again
- * while it runs: needed where the tracee may fault, also on the kernel's own account.  Returns 0 or -ESRCH.
+ * Pre: the task is at a syscall exit stop, or at its first stop.  `site`: of a syscall instruction; 0: of that which made
+ * this call, which must not be an execve.  idle(arg), when not NULL, is called again and again while it runs: needed where
+ * the tracee may fault, also on the kernel's own account.  Returns 0 or -ESRCH, r->death is TE_NONE then: the next wait tells.
  */
 int must_check remote_begin(struct remote *r, pid_t tid, u64 site, void (*idle)(void *arg), void *arg);
 /*
