@@ -398,9 +398,12 @@ static void on_new(struct sup *sup, struct task *t)
 
 void on_stop(struct sup *sup, struct tracee_stop s)
 {
-	struct stager *st = stager_of_stub(sup, s.tid);
+	struct stager *st;
 	struct task *t;
 
+	if (s.event == TE_NONE || s.event == TE_NO_TASKS) /* a death that is still to be reported */
+		return;
+	st = stager_of_stub(sup, s.tid);
 	if (st) {
 		stager_stop(st, s);
 		return;

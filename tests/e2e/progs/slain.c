@@ -86,7 +86,7 @@ static void *exec_self(void *arg)
 	char fd[16];
 
 	snprintf(fd, sizeof(fd), "%d", *(int *)arg);
-	execl(self, self, "again", fd, NULL);
+	execl(self, self, gettid() == getpid() ? "alone" : "thread", fd, NULL);
 	_exit(1);
 }
 
@@ -100,6 +100,12 @@ static void execs(void *arg)
 		_exit(1);
 	for (;;)
 		pause();
+}
+
+static void execs_alone(void *arg)
+{
+	*started = 1;
+	exec_self(arg);
 }
 
 static void spawns(void *arg)
@@ -172,6 +178,11 @@ static void killed_in_exec_of_a_thread(void)
 	slay(execs, &shared_fd, rounds);
 }
 
+static void killed_in_exec(void)
+{
+	slay(execs_alone, &shared_fd, rounds);
+}
+
 static void killed_while_others_exec(void)
 {
 	slay(spawns, NULL, rounds);
@@ -182,10 +193,10 @@ int main(int argc, char **argv)
 	self = argv[0];
 	if (argc > 1 && !strcmp(argv[1], "end"))
 		return 0;
-	if (argc > 2) { /* again */
+	if (argc > 2) {
 		shared_fd = atoi(argv[2]);
 		started = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, shared_fd, 0);
-		execs(&shared_fd);
+		(strcmp(argv[1], "alone") ? execs : execs_alone)(&shared_fd);
 	}
 	rounds = argc > 1 ? atoi(argv[1]) : 40;
 	SYS(prctl(PR_SET_CHILD_SUBREAPER, 1));
@@ -199,6 +210,7 @@ int main(int argc, char **argv)
 	RUN(killed_while_siblings_are_made);
 	RUN(killed_while_threads_are_made);
 	RUN(killed_in_exec_of_a_thread);
+	RUN(killed_in_exec);
 	RUN(killed_while_others_exec);
 	return 0;
 }
