@@ -12,7 +12,8 @@
 #ifndef PTRACE_EVENT_STOP
 #define PTRACE_EVENT_STOP 128
 #endif
-#define PF_EXITING 0x4 /* linux/sched.h */
+#define PF_EXITING  0x4 /* linux/sched.h */
+#define PF_SIGNALED 0x400
 
 static long trace(int request, pid_t tid, void *addr, void *data)
 {
@@ -139,16 +140,18 @@ bool tracee_is_traced(pid_t tid)
 	return !waitid(P_PID, (id_t)tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL);
 }
 
-/* Its state, as in /proc/TID/stat ('\0': reaped, the wait says so), and the kernel's PF_ flags. */
-static char state_of(pid_t tid, unsigned int *flags)
+/* Its state, as in /proc/TID/stat ('\0': reaped, the wait says so).  *doomed: it is dying, or killed and about to. */
+static char state_of(pid_t tid, bool *doomed)
 {
-	char path[32], line[256];
+	unsigned long pending = 0; /* its own; a SIGKILL is given to each thread */
+	char path[32], line[512];
+	unsigned int flags = 0;
 	const char *fields;
 	char state = '\0';
 	ssize_t n;
 	int fd;
 
-	*flags = 0;
+	*doomed = false;
 	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -157,8 +160,10 @@ static char state_of(pid_t tid, unsigned int *flags)
 	close(fd);
 	line[n > 0 ? n : 0] = '\0';
 	fields = strrchr(line, ')'); /* behind the name, which may have some of its own */
-	if (!fields || sscanf(fields, ") %c %*d %*d %*d %*d %*d %u", &state, flags) < 1)
+	if (!fields || sscanf(fields, ") %c %*s %*s %*s %*s %*s %u %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+				      "%*s %*s %*s %*s %*s %*s %*s %lu", &state, &flags, &pending) < 1)
 		return '\0';
+	*doomed = flags & (PF_EXITING | PF_SIGNALED) || pending & 1UL << (SIGKILL - 1);
 	return state;
 }
 
@@ -169,17 +174,17 @@ static bool is_dead(char state)
 
 bool tracee_is_zombie(pid_t tid)
 {
-	unsigned int flags;
+	bool doomed;
 
-	return is_dead(state_of(tid, &flags));
+	return is_dead(state_of(tid, &doomed));
 }
 
 bool tracee_is_exiting(pid_t tid)
 {
-	unsigned int flags;
-	char state = state_of(tid, &flags);
+	bool doomed;
+	char state = state_of(tid, &doomed);
 
-	return !state || is_dead(state) || flags & PF_EXITING;
+	return !state || is_dead(state) || doomed;
 }
 
 int tracee_resume(pid_t tid, int sig)

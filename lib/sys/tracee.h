@@ -53,7 +53,10 @@ struct tracee_stop tracee_poll(pid_t tid);
 bool tracee_is_traced(pid_t tid);
 /* Is it dead, but not reported so: for as long as its process has other threads? */
 bool tracee_is_zombie(pid_t tid);
-/* The same, or on its way there: what /proc says of its memory may be a part of it (PF_EXITING; reaped counts). */
+/*
+ * The same, or on its way there, or killed: what /proc says of its memory may be a part of it, and no call of ours is made
+ * there any more.  Reaped counts.
+ */
 bool tracee_is_exiting(pid_t tid);
 
 /* Resume, delivering `sig` (0: none). */
