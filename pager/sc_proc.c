@@ -416,7 +416,8 @@ static void abandon_child(struct sup *sup, struct task *t)
 	pid_t child = t->call.scratch & CLONE_PARENT ? -ENOENT : proc_child(t->tgid, t->tid, is_nameless, sup);
 	struct orphan *o;
 
-	if (!child && tracee_is_zombie(t->tid)) /* another's by now */
+	/* Dead, or reported so and by now perhaps reaped by its parent: they are another's. */
+	if (!child && (tracee_is_zombie(t->tid) || !tracee_is_traced(t->tid)))
 		child = -ENOENT;
 	t->call.child_space = NULL;
 	t->state = TASK_RUNNING; /* no longer a maker */
