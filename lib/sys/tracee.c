@@ -70,7 +70,18 @@ static enum tracee_event classify_event(int event, int sig)
 	}
 }
 
-static struct tracee_stop classify(pid_t tid, int status)
+/*
+ * A task that is killed at a stop goes on to its exit stop at once, which has a message of its own: what was read is this
+ * event's only if the stop has lasted until after that.
+ */
+static bool is_at_event(pid_t tid, int event)
+{
+	siginfo_t info;
+
+	return !tracee_get_siginfo(tid, &info) && info.si_code >> 8 == event;
+}
+
+struct tracee_stop tracee_classify(pid_t tid, int status)
 {
 	struct tracee_stop s = { .tid = tid };
 	int event = status >> 16;
@@ -84,8 +95,10 @@ static struct tracee_stop classify(pid_t tid, int status)
 	} else if (event) {
 		s.status = WSTOPSIG(status);
 		s.event = classify_event(event, s.status);
-		if ((s.event == TE_FORKED || s.event == TE_EXEC || s.event == TE_EXITING) &&
-		    event_message(tid, &s.msg) && s.event != TE_EXITING)
+		if (s.event == TE_EXITING)
+			(void)event_message(tid, &s.msg);
+		else if ((s.event == TE_FORKED || s.event == TE_EXEC) &&
+			 (event_message(tid, &s.msg) || !is_at_event(tid, event)))
 			s.event = TE_LOST;
 	} else if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
 		s.event = TE_SYSCALL;
@@ -105,7 +118,7 @@ struct tracee_stop tracee_next(void)
 		return (struct tracee_stop){ .event = TE_NONE };
 	if (tid < 0)
 		return (struct tracee_stop){ .event = errno == ECHILD ? TE_NO_TASKS : TE_NONE };
-	return classify(tid, status);
+	return tracee_classify(tid, status);
 }
 
 struct tracee_stop tracee_wait(pid_t tid)
@@ -118,7 +131,7 @@ struct tracee_stop tracee_wait(pid_t tid)
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return (struct tracee_stop){ .event = TE_NO_TASKS, .tid = tid };
-	return classify(tid, status);
+	return tracee_classify(tid, status);
 }
 
 struct tracee_stop tracee_poll(pid_t tid)
@@ -130,7 +143,7 @@ struct tracee_stop tracee_poll(pid_t tid)
 		return (struct tracee_stop){ .event = TE_NONE, .tid = tid };
 	if (got < 0)
 		return (struct tracee_stop){ .event = TE_NO_TASKS, .tid = tid };
-	return classify(tid, status);
+	return tracee_classify(tid, status);
 }
 
 bool tracee_is_traced(pid_t tid)

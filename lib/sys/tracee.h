@@ -42,6 +42,8 @@ struct tracee_stop {
 /* Attach to a running task and its future children.  Returns 0, -EPERM, -ESRCH. */
 int tracee_seize(pid_t tid);
 
+/* What waitpid() said of a tracee, which is at that stop still, or was killed there, or is gone. */
+struct tracee_stop tracee_classify(pid_t tid, int status);
 /* Report one event of any tracee without waiting (TE_NONE, TE_NO_TASKS when there is none). */
 struct tracee_stop tracee_next(void);
 /* Wait for an event of `tid` alone. */

@@ -242,6 +242,40 @@ PROBE(group_stop_interrupt, "resumed from its group stop a task runs, stopped or
 		(void)tracee_resume(child, 0);
 }
 
+/* ---- killed at a stop ---- */
+
+static void fork_once(struct lab *lab)
+{
+	if (!fork())
+		_exit(0);
+}
+
+PROBE(killed_at_fork, "a task that is killed at its fork stop goes on to its exit stop, and the message of that is all that "
+		      "can be had")
+{
+	pid_t pid = start_traced(lab_new(), fork_once);
+	struct tracee_stop s;
+	siginfo_t info;
+	pid_t child;
+	int status;
+
+	EXPECT_EQ(waitpid(pid, &status, __WALL), pid);
+	s = tracee_classify(pid, status);
+	EXPECT_EQ(s.event, TE_FORKED);
+	child = (pid_t)s.msg;
+	EXPECT_EQ(tracee_wait(child).event, TE_NEW);
+	kill(pid, SIGKILL);
+	EXPECT_EQ(waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOWAIT | __WALL), 0);
+	EXPECT_EQ(info.si_status >> 8, PTRACE_EVENT_EXIT);
+	EXPECT_EQ(tracee_classify(pid, status).event, TE_LOST);
+	s = tracee_wait(pid);
+	EXPECT_EQ(s.event, TE_EXITING);
+	EXPECT_EQ(s.msg, SIGKILL);
+	tracee_resume(pid, 0);
+	EXPECT_EQ(tracee_wait(pid).event, TE_KILLED);
+	resume_to_end(child, 0);
+}
+
 /* ---- trapped calls ---- */
 
 static void one_trapped_call(struct lab *lab)
