@@ -380,7 +380,6 @@ static int start_reclaim(struct sup *sup)
 static void sup_fini(struct sup *sup)
 {
 	placement_release_all(sup);
-	sc_drop_orphans(sup);
 	reclaim_fini(sup);
 	free(sup->queue);
 	free(sup->stops);

@@ -13,6 +13,7 @@
  * A clone that shares the mm only takes a reference for the new task.
  */
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 #include "sc.h"
 #include "stager.h"
 #include "sup.h"
+#include "sys/procmaps.h"
 #include "sys/uffd.h"
 
 /* ---- fork ---- */
@@ -272,6 +274,8 @@ static void let_child_go(struct task *child)
 	sc_first_run(child);
 }
 
+static void adopt_newborns(struct sup *sup);
+
 static bool is_making_task(const struct task *t)
 {
 	return t->state == TASK_CALLING && t->call.row && t->call.row->flags & SC_FORK;
@@ -320,6 +324,7 @@ void sc_forked(struct sup *sup, struct task *t, pid_t child_tid)
 		let_child_go(child);
 	t->state = TASK_RUNNING;
 	(void)tracee_resume(t->tid, 0);
+	adopt_newborns(sup); /* who waited for this name, in case it was theirs */
 	if (space->caller == t)
 		space_call_done(space);
 }
@@ -332,14 +337,16 @@ struct orphan {
 	int seccomp;           /* its mode */
 };
 
-static bool parent_will_name(struct sup *sup, pid_t tid)
+/* Some task is making one whose parent is that of `tid`: its event will say whether this is the one. */
+static bool may_be_named(struct sup *sup, pid_t tid)
 {
 	pid_t ppid = proc_ppid(tid);
 	struct task *t;
 
 	for (int i = 0; i < TASK_BUCKETS; i++)
 		list_for_each_entry(t, &sup->tasks[i], link)
-			if (t->tgid == ppid && is_making_task(t))
+			if (is_making_task(t) &&
+			    (t->call.scratch & CLONE_PARENT ? proc_ppid(t->tgid) : t->tgid) == ppid)
 				return true;
 	return false;
 }
@@ -364,19 +371,70 @@ static void orphan_free(struct orphan *o)
 	free(o);
 }
 
+static bool shares_mm(pid_t a, pid_t b)
+{
+	return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
+}
+
+static bool is_write_protected(int pagemap, u64 addr)
+{
+	u64 entry;
+
+	return pagemap_read(pagemap, addr, &entry, 1) == 1 && entry & PAGEMAP_WP;
+}
+
+/*
+ * Is it through the userfaultfd of this fork's child that `tid` is paged, which stands at its first stop?  The protection of
+ * a page is lifted and must be seen to be, there.  True also where no page is there to tell.
+ */
+static bool is_paged_by(const struct space *space, pid_t tid)
+{
+	struct pte_info pte;
+	struct range page;
+	u64 addr = 0;
+	int pagemap;
+	bool same;
+
+	while ((addr = mm_next_pte(space->mm, addr, TASK_SIZE, &pte)) < TASK_SIZE &&
+	       (pte.state != PTE_PRESENT || !pte.wp || pte.busy))
+		addr += PAGE_SIZE;
+	pagemap = addr < TASK_SIZE ? pagemap_open(tid) : -1;
+	if (pagemap < 0)
+		return true;
+	page = range_of(addr, PAGE_SIZE);
+	(void)uffd_writeprotect(space->uffd, page, true, true);
+	same = is_write_protected(pagemap, addr);
+	(void)uffd_writeprotect(space->uffd, page, false, true);
+	same &= !is_write_protected(pagemap, addr);
+	(void)uffd_writeprotect(space->uffd, page, true, true);
+	close(pagemap);
+	return same;
+}
+
+/* May `t`, at its first stop, have that address space? */
+static bool is_of(const struct space *space, const struct task *t)
+{
+	struct task *other = space->pid ? task_of_space(space->sup, space, t) : NULL;
+
+	if (other)
+		return shares_mm(other->tid, t->tid);
+	return space->uffd < 0 || is_paged_by(space, t->tid);
+}
+
 void sc_adopt_orphan(struct sup *sup, struct task *t)
 {
 	struct orphan *o, *tmp;
 
-	if (list_empty(&sup->orphans) || parent_will_name(sup, t->tid))
+	if (list_empty(&sup->orphans) || proc_is_thread(t->tid) || may_be_named(sup, t->tid))
 		return;
 	list_for_each_entry_safe(o, tmp, &sup->orphans, link) {
-		if (!space_is_over(o->space)) {
+		if (space_is_over(o->space)) {
+			orphan_free(o); /* the call had failed, or its child was killed, too */
+		} else if (is_of(o->space, t)) {
 			adopt(sup, t, space_get(o->space), o->seccomp);
 			orphan_free(o);
 			return;
 		}
-		orphan_free(o); /* the call had failed, or its child was killed, too */
 	}
 }
 
@@ -384,6 +442,8 @@ static void adopt_newborns(struct sup *sup)
 {
 	struct task *t, *tmp;
 
+	if (list_empty(&sup->orphans))
+		return;
 	for (int i = 0; i < TASK_BUCKETS; i++)
 		list_for_each_entry_safe(t, tmp, &sup->tasks[i], link)
 			if (t->state == TASK_NEWBORN && t->first_stop_seen && !t->space)
@@ -446,7 +506,9 @@ void sc_abandon(struct sup *sup, struct task *t)
 		placement_thaw(sup);
 	t->call.froze = false;
 	list_del(&t->wait_link);
-	if (t->call.plan) {
+	if (t->call.plan && space->forking && space->uffd < 0) {
+		fork_commit(space, t, -1); /* no event tells whether there is a child */
+	} else if (t->call.plan) {
 		/* Killed inside the call: whether the kernel did it, only maps can tell. */
 		mm_plan_abort(t->call.plan);
 		t->call.plan = NULL;

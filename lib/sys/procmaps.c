@@ -305,6 +305,13 @@ static pid_t status_field(pid_t tid, const char *key)
 	return p ? atoi(p + strlen(key)) : -ESRCH;
 }
 
+bool proc_is_thread(pid_t tid)
+{
+	pid_t tgid = status_field(tid, "\nTgid:");
+
+	return tgid > 0 && tgid != tid;
+}
+
 pid_t proc_tracer(pid_t tid)
 {
 	return status_field(tid, "\nTracerPid:");

@@ -83,6 +83,8 @@ int proc_task_cpu(pid_t tid);
 bool proc_task_has_mm(pid_t tid);
 /* The parent process of `tid` (field 4), or -ESRCH. */
 pid_t proc_ppid(pid_t tid);
+/* Is it a thread other than the first of its process? */
+bool proc_is_thread(pid_t tid);
 /* Who traces `tid` (TracerPid:), 0: nobody; or -ESRCH. */
 pid_t proc_tracer(pid_t tid);
 

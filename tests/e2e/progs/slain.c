@@ -2,11 +2,14 @@
 /*
  * Processes that are killed while they make others, or become others: wherever the kernel is at it, all of them end.
  *
- *	slain ROUNDS
+ *	slain ROUNDS [unpaged]
+ *
+ * unpaged: with no descriptor to spare, so that upager has none for a userfaultfd; linked statically, or the loader has none.
  */
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 #include "e2e.h"
 
@@ -188,12 +191,27 @@ static void killed_while_others_exec(void)
 	slay(spawns, NULL, rounds);
 }
 
+/* The memfd's. */
+static void leave_one_descriptor(char **argv)
+{
+	struct rlimit three = { 3, 3 }, now;
+
+	SYS(getrlimit(RLIMIT_NOFILE, &now));
+	if (now.rlim_cur > 3) {
+		SYS(setrlimit(RLIMIT_NOFILE, &three));
+		SYS(execv(self, argv));
+	}
+	SYS(close(0));
+}
+
 int main(int argc, char **argv)
 {
 	self = argv[0];
 	if (argc > 1 && !strcmp(argv[1], "end"))
 		return 0;
-	if (argc > 2) {
+	if (argc > 2 && !strcmp(argv[2], "unpaged")) {
+		leave_one_descriptor(argv);
+	} else if (argc > 2) {
 		shared_fd = atoi(argv[2]);
 		started = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, shared_fd, 0);
 		(strcmp(argv[1], "alone") ? execs : execs_alone)(&shared_fd);
