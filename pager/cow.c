@@ -69,7 +69,7 @@ int cow_separate(struct task *t, struct tracee_stop *death)
 	int ret;
 
 	child->forked_from = 0;
-	if (!parent || sup->opt->cow != COW_EAGER || child->uffd < 0)
+	if (!parent || sup->opt->cow != COW_EAGER || child->uffd < 0 || !space_may_call(child, t))
 		return 0;
 	if (remote_begin(&r, t->tid, child->vdso_site, faults_serve, child))
 		return 0; /* dying: its end is reported by the next wait */

@@ -438,6 +438,20 @@ void space_check_vdso(struct space *space)
 		space->vdso_site = 0;
 }
 
+bool space_may_call(struct space *space, const struct task *t)
+{
+	struct vma_info v;
+	sc_regs regs;
+	u64 site;
+
+	if (space->vdso_site)
+		return true;
+	if (tracee_get_regs(t->tid, &regs))
+		return false;
+	site = sc_site(&regs);
+	return mm_find_vma(space->mm, site, &v) && v.start <= site && v.vm_flags & VM_EXEC;
+}
+
 /* ---- checking ---- */
 
 /* Pages that one verification may look at for each event, on the average. */

@@ -370,6 +370,10 @@ int stager_create(struct task *t, struct tracee_stop *death)
 
 	if (!sup->opt->memory || space->uffd < 0 || space->stager)
 		return 0;
+	if (!space_may_call(space, t)) {
+		space->restage = true; /* at the end of a later call */
+		return 0;
+	}
 	if (sup->listener < 0)
 		b.err = -ENOTSUP;
 	ret = remote_begin(&b.caller, t->tid, space->vdso_site, faults_serve, space);

@@ -235,6 +235,11 @@ struct space *space_by_id(struct sup *sup, u32 id);
 int space_from_exec(struct sup *sup, struct task *t, struct tracee_stop *death);
 /* Forget the vdso's syscall instruction when the program has unmapped it, or put something else there. */
 void space_check_vdso(struct space *space);
+/*
+ * May calls be injected into `t`, of that space, at its stop at the end of a call?  Not where there is no vdso, and its own
+ * system call instruction cannot be executed any more: a fault there would take the program's handler from it.
+ */
+bool space_may_call(struct space *space, const struct task *t);
 /* Read /proc/PID/maps by any of its tasks.  Returns 0, or -ESRCH when none has an address space any more. */
 int must_check space_read_maps(struct space *space, struct maps *maps);
 /* Read /proc/PID/maps and make the model agree; arm and adopt what is new. */

@@ -44,7 +44,16 @@ static struct tracee_stop wait_or_serve(struct remote *r)
 	}
 }
 
-/* Wait for the syscall stop it was resumed to.  Returns 0 or -ESRCH with r->death set. */
+/* A fault of the tracee's own, not a signal that somebody sent: its syscall instruction is out of reach. */
+static bool is_fault(pid_t tid, int sig)
+{
+	siginfo_t info;
+
+	return (sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGTRAP) && !tracee_get_siginfo(tid, &info) &&
+	       info.si_code > 0;
+}
+
+/* Wait for the syscall stop it was resumed to.  Returns 0, -EFAULT: it cannot get there, or -ESRCH with r->death set. */
 static int wait_syscall_stop(struct remote *r)
 {
 	for (;;) {
@@ -61,6 +70,8 @@ static int wait_syscall_stop(struct remote *r)
 			r->death = s;
 			return -ESRCH;
 		case TE_SIGNAL:
+			if (is_fault(r->tid, s.status))
+				return -EFAULT;
 			/* So a SIGCONT that comes later undoes it, as ever. */
 			sig = s.status == SIGSTOP ? SIGSTOP : 0;
 			break;
@@ -120,20 +131,27 @@ int remote_begin_at_call(struct remote *r, pid_t tid, void (*idle)(void *arg), v
 static int make_call(struct remote *r, long *result, const sc_regs *regs, int (*serve)(void *arg), void *arg)
 {
 	siginfo_t info;
+	int ret;
 
 	if (r->death.event != TE_NONE)
 		return -ESRCH;
 	do {
 		(void)tracee_set_regs(r->tid, regs);
-		if (next_syscall_stop(r)) /* entry */
-			return -ESRCH;
+		ret = next_syscall_stop(r); /* entry */
+		if (ret == -EFAULT) {
+			*result = ret;
+			return 0;
+		}
+		if (ret)
+			return ret;
 		(void)tracee_resume_to_syscall(r->tid, 0);
 		/* No siginfo: it has not stopped again, or is dead. */
 		while (serve && serve(arg) == -EAGAIN && tracee_get_siginfo(r->tid, &info) == -ESRCH &&
 		       !tracee_is_zombie(r->tid))
 			;
-		if (wait_syscall_stop(r)) /* exit */
-			return -ESRCH;
+		ret = wait_syscall_stop(r); /* exit */
+		if (ret)
+			return ret;
 		*result = call_result(r);
 	} while (sc_is_restart(*result)); /* a SIGSTOP was pending */
 	return 0;

@@ -44,7 +44,10 @@ int must_check remote_begin(struct remote *r, pid_t tid, u64 site, void (*idle)(
  * site; what the program gets instead is for remote_end_with() to say.
  */
 int must_check remote_begin_at_call(struct remote *r, pid_t tid, void (*idle)(void *arg), void *arg);
-/* Run one call.  *result gets what the kernel returned (-errno as such).  Returns 0, or -ESRCH: dead. */
+/*
+ * Run one call.  *result gets what the kernel returned (-errno as such); -EFAULT also when the site cannot be executed (any
+ * more).  Returns 0, or -ESRCH: dead.
+ */
 int must_check remote_syscall(struct remote *r, long *result, long nr, u64 a0, u64 a1, u64 a2,
 			      u64 a3, u64 a4, u64 a5);
 /*
