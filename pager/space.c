@@ -433,6 +433,8 @@ void space_check_vdso(struct space *space)
 	u8 there[sizeof(insn)];
 	struct vma_info v;
 
+	if (!space->sup->reclaim && space->sup->opt->cow != COW_EAGER)
+		return; /* none of our calls is made after the exec */
 	if (!mm_find_vma(space->mm, site, &v) || v.start > site || !(v.vm_flags & VM_EXEC) ||
 	    space_peek(space, site, there, sizeof(there)) || memcmp(there, insn, sizeof(insn)))
 		space->vdso_site = 0;
