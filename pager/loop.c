@@ -258,7 +258,7 @@ static void run_loop(struct sup *sup)
 		reclaim_work(sup);
 		serve_burst(sup);
 	}
-	sc_drop_orphans(sup);
+	orphans_drop(sup);
 	while (!list_empty(&sup->stagers)) { /* the packer may still read for one */
 		wait_and_dispatch(sup);
 		collect_stubs(sup);

@@ -387,7 +387,7 @@ static void on_new(struct sup *sup, struct task *t)
 	if (t->state == TASK_NEWBORN) {
 		t->first_stop_seen = true;
 		if (!t->space) {
-			sc_adopt_orphan(sup, t);
+			orphan_adopt(sup, t);
 			return; /* its parent's event will let it go */
 		}
 		sc_first_run(t);

@@ -105,13 +105,21 @@ void sc_forked(struct sup *sup, struct task *t, pid_t child_tid);
 void sc_first_run(struct task *t);
 /* `t` is gone, or about to be: close what its call left open. */
 void sc_abandon(struct sup *sup, struct task *t);
-/* `t`, new and stopped, has no space: if its parent died before naming it, give it the orphan. */
-void sc_adopt_orphan(struct sup *sup, struct task *t);
-/* Let go of what nobody claimed, at the end of the run. */
-void sc_drop_orphans(struct sup *sup);
+/* `t` is in a call that makes a task, and has not named it yet. */
+bool sc_is_making_task(const struct task *t);
 enum sc_verdict sc_refuse_eperm(struct sup *, struct task *);
 enum sc_verdict sc_refuse_einval(struct sup *, struct task *);
 enum sc_verdict sc_refuse_eopnotsupp(struct sup *, struct task *);
+
+/* orphan.c */
+/* `t` dies in a call that has made an address space, or shares its own, and has not named who has it. */
+void orphan_leave(struct sup *sup, struct task *t);
+/* `t`, new and stopped, has no space: if its maker died before naming it, it gets what that left. */
+void orphan_adopt(struct sup *sup, struct task *t);
+/* The same of all such: a maker named its child, or died. */
+void orphans_settle(struct sup *sup);
+/* Let go of what nobody claimed, at the end of the run. */
+void orphans_drop(struct sup *sup);
 
 /* sc_area.c: calls that our stub is in the way of */
 SC_DECLARE(alone);

@@ -150,7 +150,7 @@ struct sup {
 	struct list_head spaces;
 	u32 nr_spaces;
 	struct list_head spaces_by_id[SPACE_BUCKETS];
-	struct list_head orphans; /* sc_proc.c: spaces whose maker died before naming the new task */
+	struct list_head orphans; /* orphan.c: spaces whose maker died before naming the new task */
 	u32 next_space_id;
 	pid_t root;
 	u64 uffd_features;
