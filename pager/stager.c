@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "reclaim.h"
+#include "reclaimer.h"
 #include "sc.h"
 #include "sup.h"
 #include "sys/notify.h"
@@ -40,7 +40,8 @@ struct birth {
 	struct remote caller; /* the task of the program: it makes the thread, and no more */
 	struct remote stub;   /* the thread, which does the rest: descriptors of its own, and the same memory */
 	struct remote *r;     /* of these two, the one that calls now */
-	pid_t pid;            /* its; the stager gets it when it needs no more of us */
+	pid_t pid;            /* its; the stager gets it when it is started */
+	bool started;
 	int err;              /* why it cannot be; 0: it can */
 };
 
@@ -130,6 +131,7 @@ static void map_shared(struct birth *b, u64 base)
 		if (fd >= 0)
 			(void)call(b, SYS_mmap, base, STUB_AREA_SIZE, PROT_READ | PROT_EXEC,
 				   MAP_SHARED | MAP_FIXED, (u64)give_fd(b, fd));
+		(void)call(b, SYS_close_range, 0, ~0U, 0, 0, 0);
 	}
 	if (fd < 0)
 		b->err = fd;
@@ -139,6 +141,7 @@ static void map_shared(struct birth *b, u64 base)
 		b->err = stub_create(&st->stub, fd, offset, b->sup->secret);
 }
 
+/* All of it is there, and of the stub's own pages as much as it needs to run. */
 static void map_area(struct birth *b)
 {
 	struct stager *st = b->st;
@@ -154,15 +157,10 @@ static void map_area(struct birth *b)
 	map_shared(b, base);
 	for (u32 from = 0, to; from < STUB_PAGES; from = to) {
 		to = stub_part_end(from);
-		(void)call(b, SYS_mprotect, base + from * PAGE_SIZE, (to - from) * PAGE_SIZE,
-			   (u64)stub_page_prot(from), 0, 0);
+		if (stub_page_prot(from) & PROT_WRITE)
+			(void)call(b, SYS_mprotect, base + from * PAGE_SIZE, (to - from) * PAGE_SIZE,
+				   (u64)stub_page_prot(from), 0, 0);
 	}
-	/* as a stack: what counts as data takes from the program's RLIMIT_DATA */
-	(void)call(b, SYS_mmap, st->staging, STAGING_BYTES, PROT_READ | PROT_WRITE, STAGING_FLAGS | MAP_FIXED, (u64)-1);
-	(void)call(b, SYS_madvise, base, len, MADV_DONTFORK, 0, 0);
-	(void)call(b, SYS_madvise, base, len, MADV_DONTDUMP, 0, 0);
-	if (!b->err)
-		b->err = uffd_register(b->space->uffd, range_of(st->staging, STAGING_BYTES));
 }
 
 static void queue(struct stager *st, struct stager_op op, struct stub_cmd cmd)
@@ -190,8 +188,11 @@ static void open_mem(struct birth *b)
 		b->err = -errno;
 }
 
+/* The descriptors of the stub, which has closed all others: the lowest numbers, in this order. */
+enum { FD_EVENT, FD_UFFD, NR_FDS };
+
 /* Its own instructions from here on.  The signals stay blocked. */
-static void start(struct birth *b, int eventfd)
+static void start(struct birth *b)
 {
 	struct stager *st = b->st;
 	struct stub_regs at;
@@ -199,7 +200,7 @@ static void start(struct birth *b, int eventfd)
 
 	if (b->err)
 		return;
-	at = stub_start_regs(&st->stub, st->area.start, eventfd);
+	at = stub_start_regs(&st->stub, st->area.start, FD_EVENT);
 	regs = b->stub.saved;
 	regs.rip = at.rip;
 	regs.rsp = at.rsp;
@@ -211,34 +212,51 @@ static void start(struct birth *b, int eventfd)
 		return;
 	}
 	st->pid = b->pid;
+	b->started = true;
+	st->uffd = FD_UFFD;
 	(void)tracee_resume(st->pid, 0);
-	strcpy(stub_scratch_ours(&st->stub, 0), "upager-stub");
-	queue(st, (struct stager_op){ OP_NONE },
-	      (struct stub_cmd){ SYS_prctl, { PR_SET_NAME, stub_scratch(&st->stub, 0) } });
-	stager_kick(st);
 }
 
-/* Nothing of a stager that cannot be stays behind.  Its thread's end, when the loop hears of it, frees it. */
-static void undo(struct birth *b)
+static void queue_furnish(struct stager *st, u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4)
+{
+	queue(st, (struct stager_op){ OP_FURNISH }, (struct stub_cmd){ nr, { a0, a1, a2, a3, a4 } });
+}
+
+/* What is left is done by the stub's own commands: a call that is injected takes two stops. */
+static void furnish(struct birth *b)
 {
 	struct stager *st = b->st;
-	struct remote *r = &b->stub;
-	long result;
+	const int fds[NR_FDS] = { [FD_EVENT] = b->sup->stub_fd, [FD_UFFD] = b->space->uffd };
+	u32 given = 0;
 
-	st->space = NULL;
-	st->dying = true;
-	if (!b->pid)
+	if (b->err)
 		return;
-	if (st->area.start)
-		(void)!remote_syscall(r, &result, SYS_munmap, st->area.start, range_len(st->area), 0, 0, 0,
-				      b->sup->secret);
-	if (r->death.event == TE_EXITED || r->death.event == TE_KILLED)
-		return;
-	st->pid = b->pid;
-	if (r->death.event == TE_NONE)
-		remote_exit(r, b->sup->secret);
-	else
-		(void)tracee_resume(b->pid, 0);
+	for (u32 i = 0; i < NR_FDS; i++)
+		queue_furnish(st, SC_GIVE_FD, 0, 0, 0, 0, 0);
+	for (u32 from = 0, to; from < STUB_PAGES; from = to) {
+		to = stub_part_end(from);
+		if (stub_page_prot(from) == PROT_READ)
+			queue_furnish(st, SYS_mprotect, st->area.start + from * PAGE_SIZE, (to - from) * PAGE_SIZE,
+				      PROT_READ, 0, 0);
+	}
+	/* as a stack: what counts as data takes from the program's RLIMIT_DATA */
+	queue_furnish(st, SYS_mmap, st->staging, STAGING_BYTES, PROT_READ | PROT_WRITE, STAGING_FLAGS | MAP_FIXED,
+		      (u64)-1);
+	queue_furnish(st, SYS_madvise, st->area.start, range_len(st->area), MADV_DONTFORK, 0, 0);
+	queue_furnish(st, SYS_madvise, st->area.start, range_len(st->area), MADV_DONTDUMP, 0, 0);
+	strcpy(stub_scratch_ours(&st->stub, 0), "upager-stub");
+	queue_furnish(st, SYS_prctl, PR_SET_NAME, stub_scratch(&st->stub, 0), 0, 0, 0);
+	stager_kick(st);
+	while (st->nr_ops) { /* its end loses them */
+		if (given < NR_FDS && notify_give_fd(b->sup->listener, fds[given], 0) != -EAGAIN)
+			given++; /* or refused: the command says so */
+		staging_collect(st);
+		faults_serve(b->space);
+		sched_yield();
+	}
+	b->err = st->err;
+	if (!b->err)
+		b->err = uffd_register(b->space->uffd, range_of(st->staging, STAGING_BYTES));
 }
 
 #define END_COMMANDS 3 /* at most */
@@ -276,6 +294,51 @@ static void tell_to_end(struct stager *st, int status)
 		queue_death(st, WTERMSIG(status));
 	stub_queue(&st->stub, &end);
 	stub_kick(&st->stub);
+}
+
+static int end_and_wait(struct stager *st)
+{
+	struct tracee_stop s;
+
+	tell_to_end(st, 0);
+	do {
+		s = tracee_wait(st->pid);
+		if (s.event == TE_NO_TASKS)
+			return -ESRCH;
+		(void)tracee_resume(st->pid, 0);
+	} while (s.event != TE_EXITED && s.event != TE_KILLED);
+	stager_stop(st, s);
+	return 0;
+}
+
+/* Nothing of a stager that cannot be stays behind.  Its thread's end, when the loop hears of it, frees it. */
+static void undo(struct birth *b)
+{
+	struct stager *st = b->st;
+	struct remote *r = &b->stub;
+	long result;
+
+	st->space = NULL;
+	if (b->started) {
+		if (st->pid)
+			(void)end_and_wait(st);
+		(void)!remote_syscall(&b->caller, &result, SYS_munmap, st->area.start, range_len(st->area), 0, 0, 0,
+				      b->sup->secret);
+		return;
+	}
+	st->dying = true;
+	if (!b->pid)
+		return;
+	if (st->area.start)
+		(void)!remote_syscall(r, &result, SYS_munmap, st->area.start, range_len(st->area), 0, 0, 0,
+				      b->sup->secret);
+	if (r->death.event == TE_EXITED || r->death.event == TE_KILLED)
+		return;
+	st->pid = b->pid;
+	if (r->death.event == TE_NONE)
+		remote_exit(r, b->sup->secret);
+	else
+		(void)tracee_resume(b->pid, 0);
 }
 
 static struct stager *stager_alloc(struct space *space)
@@ -350,14 +413,11 @@ static void tell_model(struct stager *st)
 /* What the task that is begun does for it, and what the thread that it makes does. */
 static void give_birth(struct birth *b)
 {
-	int eventfd;
-
 	make_thread(b);
 	map_area(b);
-	b->st->uffd = give_fd(b, b->space->uffd);
-	eventfd = give_fd(b, b->sup->stub_fd);
 	open_mem(b);
-	start(b, eventfd);
+	start(b);
+	furnish(b);
 }
 
 int stager_create(struct task *t, struct tracee_stop *death)
@@ -514,21 +574,6 @@ void stager_leave(struct task *t, int status)
 
 	if (st && st->tgid == t->tgid && !task_of_process(t->space->sup, t->tgid))
 		tell_to_end(st, status);
-}
-
-static int end_and_wait(struct stager *st)
-{
-	struct tracee_stop s;
-
-	tell_to_end(st, 0);
-	do {
-		s = tracee_wait(st->pid);
-		if (s.event == TE_NO_TASKS)
-			return -ESRCH;
-		(void)tracee_resume(st->pid, 0);
-	} while (s.event != TE_EXITED && s.event != TE_KILLED);
-	stager_stop(st, s);
-	return 0;
 }
 
 static void unmapped(struct stager *st)

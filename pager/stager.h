@@ -56,6 +56,7 @@ struct place {
 /* What a command was for; by its number modulo STUB_RING. */
 enum stager_op_kind {
 	OP_NONE,    /* its result does not matter */
+	OP_FURNISH, /* of its birth; `err` has why one failed */
 	OP_FILL,    /* MOVE into places [place, place + nr) from addr */
 	OP_UNSHARE, /* POPULATE_WRITE before a FILL; failing is found out by that */
 	OP_RESCUE,  /* MOVE place back to addr */
@@ -94,6 +95,7 @@ struct stager {
 	bool has_unwanted;      /* some place is `unwanted` */
 	bool stuck;             /* a page could not be moved back: write soon */
 	u32 nr_ops;             /* commands whose results are to come */
+	int err;                /* of the last of its birth's commands that failed, -errno; 0: none did */
 	bool closed;            /* between stager_close() and stager_open() */
 	bool stopped;           /* with its process (SIGSTOP) */
 	u32 nr_queued;          /* pages of the commands since the last kick */

@@ -429,6 +429,10 @@ void staging_collect(struct stager *st)
 		case OP_NONE:
 		case OP_UNSHARE:
 			break;
+		case OP_FURNISH:
+			if (result < 0)
+				st->err = (int)result;
+			break;
 		case OP_FILL:
 			if (result == -EEXIST || result == -EAGAIN)
 				moved = filled(st, &op, moved);
@@ -484,6 +488,9 @@ void reclaim_stub_died(struct stager *st)
 		switch (op.kind) {
 		case OP_NONE:
 		case OP_UNSHARE:
+			break;
+		case OP_FURNISH:
+			st->err = -ESRCH;
 			break;
 		case OP_FILL:
 			on_filled(st, &op, -EAGAIN, filled(st, &op, 0));
