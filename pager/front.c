@@ -130,9 +130,31 @@ static void raise_fd_limit(void)
 	}
 }
 
+#define END_SECONDS 5 /* until a supervisor that does not end the tree, without a front, is ended itself, and that by it */
+
+static void on_front_death(int sig)
+{
+	(void)alarm(END_SECONDS);
+	(void)kill(getpid(), SIGTERM); /* for the loop, if it still goes round */
+}
+
+static void end_with_front(void)
+{
+	struct sigaction act = { .sa_handler = on_front_death, .sa_flags = SA_RESTART };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGALRM);
+	(void)signal(SIGALRM, SIG_DFL);
+	(void)sigaction(SIGUSR1, &act, NULL);
+	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	(void)prctl(PR_SET_PDEATHSIG, SIGUSR1);
+}
+
 _Noreturn static void supervisor_main(struct front *f, pid_t front)
 {
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	end_with_front();
 	prctl(PR_SET_NAME, "upager-sup");
 	if (getppid() != front)
 		exit(EXIT_UPAGER);

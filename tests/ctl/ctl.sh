@@ -478,8 +478,20 @@ idle_sockets()
 	stop
 }
 
+stuck() { ! timeout 1 "$upager" ctl "$1" >/dev/null 2>&1; }
+
+# all_gone PID…
+all_gone()
+{
+	local pid
+	for pid; do
+		gone "$pid" || return 1
+	done
+}
+
 case_dump()
 {
+	local reader front rest
 	"$upager" run --dump-mm dump -- sh -c 'true & wait; exec true'
 	expect "status" $? 0
 	expect "an image for each exec" "$(grep -c '^== mm [0-9]* of process [0-9]* at its exec$' dump)" 1
@@ -499,6 +511,18 @@ case_dump()
 		"$upager" run --dump-mm $file -- true 2>err
 		expect "--dump-mm $file" "$? $(wc -l <err)" "125 1"
 	done
+	mkfifo unread
+	exec {reader}<>unread
+	"$upager" run --dump-mm unread -- sh -c 'while :; do /bin/true; done' &
+	front=$!
+	until_true "$upager" ctl $front >/dev/null 2>&1
+	until_true stuck $front
+	mapfile -t rest < <(pgrep -P $front)
+	kill -KILL $front
+	until_true all_gone "${rest[@]}"
+	expect "the front killed while nobody reads the dump: nobody is left" "${#rest[@]} $?" "2 0"
+	kill -KILL "${rest[@]}" 2>/dev/null
+	exec {reader}>&-
 	"$upager" run --dump-mm 2>err
 	expect "--dump-mm without its argument" "$? $(wc -l <err)" "125 1"
 }
