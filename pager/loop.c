@@ -411,6 +411,7 @@ int supervise(const struct run_options *opt, struct run_shared *shared, pid_t ro
 	list_init(&sup.spaces);
 	for (int i = 0; i < SPACE_BUCKETS; i++)
 		list_init(&sup.spaces_by_id[i]);
+	list_init(&sup.vm_writes);
 	list_init(&sup.orphans);
 	list_init(&sup.stagers);
 	check_level = opt->check;

@@ -70,6 +70,12 @@ static bool is_fresh(const struct space *space, u64 addr)
 	       list_empty(&space->parked);
 }
 
+/* Would the machine refuse to move it while the kernel holds it? */
+static bool is_refused_when_held(const struct sup *sup, u64 vm_flags)
+{
+	return sup->reclaim->can_move && (vm_flags & VM_ACCESS_FLAGS) == (VM_READ | VM_WRITE);
+}
+
 static bool may_evict(struct mm_struct *mm, u64 addr, u64 vm_flags, void *arg)
 {
 	struct space *space = mm_host(mm);
@@ -78,6 +84,8 @@ static bool may_evict(struct mm_struct *mm, u64 addr, u64 vm_flags, void *arg)
 	    is_fresh(space, addr))
 		return false;
 	if (!stager_room(space->stager, STUB_RING / 4))
+		return false;
+	if (!is_refused_when_held(space->sup, vm_flags) && vm_writes_to(space->sup, addr))
 		return false;
 	/* What a call in the kernel is about to change is its own. */
 	return !space->caller || (space->caller->call.plan &&

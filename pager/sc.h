@@ -121,6 +121,11 @@ void orphans_settle(struct sup *sup);
 /* Let go of what nobody claimed, at the end of the run. */
 void orphans_drop(struct sup *sup);
 
+/* sc_vmwrite.c */
+SC_DECLARE(vm_write);
+/* Is somebody's process_vm_writev() about to write to that address, in whatever process? */
+bool vm_writes_to(const struct sup *sup, u64 addr);
+
 /* sc_area.c: calls that our stub is in the way of */
 SC_DECLARE(alone);
 /* Is it about nothing but our area?  Then it is answered with 0. */

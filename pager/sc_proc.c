@@ -336,6 +336,7 @@ void sc_abandon(struct sup *sup, struct task *t)
 		placement_thaw(sup);
 	t->call.froze = false;
 	list_del(&t->wait_link);
+	list_del(&t->vm_write_link);
 	if (t->call.plan && space->forking && space->uffd < 0) {
 		fork_commit(space, t, -1); /* no event tells whether there is a child */
 	} else if (t->call.plan) {

@@ -61,6 +61,7 @@ const struct sc_row sc_table[] = {
 	  .when = { URING(IORING_REGISTER_BUFFERS, IORING_UNREGISTER_BUFFERS), URING(IORING_REGISTER_BUFFERS2, 0),
 		    URING(IORING_REGISTER_BUFFERS_UPDATE, 0), URING(IORING_REGISTER_PBUF_RING, 0) },
 	  .nr_when = 4 },
+	{ SYS_process_vm_writev, "process_vm_writev", SC_STAGED, sc_vm_write_enter, sc_vm_write_leave },
 	/* New address spaces. */
 	{ SYS_fork, "fork", SC_MM | SC_FORK, sc_clone_enter, sc_clone_leave },
 	{ SYS_vfork, "vfork", SC_MM | SC_FORK, sc_clone_enter, sc_clone_leave },

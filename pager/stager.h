@@ -42,6 +42,7 @@ enum place_state {
 	PLACE_MOVING,   /* the stub moves it back, for a fault */
 	PLACE_DUE,      /* nobody needs what is in it: to be dropped */
 	PLACE_DROPPING, /* the stub drops it */
+	PLACE_HELD,     /* the program itself reached for it: its zero page, or what it wrote since */
 };
 
 struct place {
@@ -85,6 +86,8 @@ struct stager {
 	int uffd;               /* the stub's descriptor of the space's userfaultfd */
 	int mem;                /* /proc/PID/mem; -1 */
 	u32 nr_used;            /* places that are not FREE */
+	u32 nr_held;            /* places that are HELD */
+	u32 held_hand;          /* the next of them to go */
 	u32 nr_staged;          /* places STAGED */
 	u32 fill_hand;          /* where the next page goes; places are filled round and round */
 	u32 write_hand;         /* behind the place that was written out last: there the oldest are */

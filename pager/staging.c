@@ -9,7 +9,8 @@
  *                       |  '------ nobody wants it any more ----^
  *                       '--> MOVING -> FREE      a touch: back where it was
  *
- * A place that the program itself reaches for has the zero page, from FREE to DUE: staging_touched().
+ * A place that the program itself reaches for has the zero page, from FREE to HELD, and keeps what is written there
+ * until so many are held, or nothing may be here: staging_touched(), held_release().
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -50,6 +51,26 @@ static struct stager *stager_at(const struct space *space, u64 addr)
 	return NULL;
 }
 
+/*
+ * So much may be held, beyond the budget.  To drop each at once would be slow for who goes through all that is writable
+ * again and again, and would lose what it wrote: the memory test of redis' crash report.
+ */
+#define HELD_MAX 512
+
+/* All but left of the held places are dropped. */
+static void held_release(struct stager *st, u32 left)
+{
+	while (st->nr_held > left) {
+		u32 i = st->held_hand;
+
+		st->held_hand = (i + 1) % STAGING_PAGES;
+		if (st->place[i].state != PLACE_HELD)
+			continue;
+		st->nr_held--;
+		staging_place_due(st, i);
+	}
+}
+
 void staging_touched(struct space *space, u64 addr)
 {
 	struct stager *st = stager_at(space, addr);
@@ -63,8 +84,10 @@ void staging_touched(struct space *space, u64 addr)
 	if (p->state != PLACE_FREE || uffd_zeropage(space->uffd, addr, PAGE_SIZE, 0, &done) || st->dying)
 		return;
 	p->touched = true;
+	p->state = PLACE_HELD;
 	st->nr_used++;
-	staging_place_due(st, (u32)(p - st->place));
+	st->nr_held++;
+	held_release(st, HELD_MAX);
 }
 
 void staging_flush(struct fill_run *run)
@@ -457,6 +480,8 @@ bool reclaim_flushed(struct space *space)
 {
 	struct stager *st = space->stager;
 
+	if (st)
+		held_release(st, 0);
 	if (!st || !st->nr_used || st->sup->reclaim->swap_full)
 		return true;
 	st->stuck = st->nr_staged > 0;
@@ -467,6 +492,7 @@ bool reclaim_flushed(struct space *space)
 void reclaim_forget_places(struct stager *st)
 {
 	staging_find_unwanted(st);
+	held_release(st, 0);
 	for (u32 i = 0; st->nr_due && i < STAGING_PAGES; i++) {
 		if (st->place[i].state != PLACE_DUE)
 			continue;

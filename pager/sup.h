@@ -112,6 +112,8 @@ struct call {
 struct task {
 	struct list_head link;       /* bucket of sup.tasks */
 	struct list_head wait_link;  /* space.waiters */
+	struct list_head vm_write_link; /* sup.vm_writes: it is in process_vm_writev() */
+	struct range vm_write;          /* to this */
 	pid_t tid;
 	pid_t tgid;                  /* 0 until known */
 	int pidfd;                   /* of a process's first task, for the guardian (front.c); -1 */
@@ -150,6 +152,7 @@ struct sup {
 	struct list_head spaces;
 	u32 nr_spaces;
 	struct list_head spaces_by_id[SPACE_BUCKETS];
+	struct list_head vm_writes; /* sc_vmwrite.c: tasks in that call */
 	struct list_head orphans; /* orphan.c: spaces whose maker died before naming the new task */
 	u32 next_space_id;
 	pid_t root;

@@ -52,6 +52,7 @@ struct task *task_get(struct sup *sup, pid_t tid)
 	t->pidfd = -1;
 	t->state = TASK_NEWBORN;
 	list_init(&t->wait_link);
+	list_init(&t->vm_write_link);
 	list_init(&t->placed.held_link);
 	list_add(&t->link, bucket(sup, tid));
 	sup->nr_tasks++;
@@ -62,6 +63,7 @@ void task_free(struct sup *sup, struct task *t)
 {
 	list_del(&t->placed.held_link);
 	list_del(&t->wait_link);
+	list_del(&t->vm_write_link);
 	list_del(&t->link);
 	sup->nr_tasks--;
 	if (t->pidfd >= 0)

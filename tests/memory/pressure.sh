@@ -5,7 +5,7 @@
 #
 #	pressure.sh -u /path/to/upager -b BINDIR CASE…
 #
-# Cases: oom full-disk lost-file live budget.  Prints "ok|FAIL|skip WHAT" lines and a summary; status 1 on any
+# Cases: oom full-disk lost-file live budget written.  Prints "ok|FAIL|skip WHAT" lines and a summary; status 1 on any
 # failure.
 set -u
 upager='' bin=''
@@ -192,6 +192,22 @@ case_lost-file()
 }
 
 # ---- settings changed while the program runs ----
+
+# Programs that write to all memory that they can write to, upager's part of it, too; and by way of the kernel.
+case_written()
+{
+	local parts=$'plain\nexecutable\nof_a_child' areas
+	areas=$(printf 'write_all\nalone\n%.0s' 1 2 3)
+
+	run "$upager" run --memory 64M -- "$bin/trespass" 512 write
+	expect "what was written is there" "exit 0" "$areas" ''
+	run "$upager" run --check 3 --memory 16M --policy fifo -- "$bin/trespass" 512 write
+	expect "with all checks" "exit 0" "$areas" ''
+	run "$upager" run --memory 1M -- "$bin/vmwrite" 512 200
+	expect "process_vm_writev" "exit 0" "$parts" ''
+	run "$upager" run --check 3 --memory 2M --swap "file:$work/swap,size=64M" -- "$bin/vmwrite" 512 100
+	expect "process_vm_writev, with all checks and a swap file" "exit 0" "$parts" ''
+}
 
 case_live()
 {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * trespass [KIB]: calls on addresses that are free, for all that the program knows, where upager has its own.
+ * trespass [KIB [write]]: calls on addresses that are free, for all that the program knows, where upager has its own.
  *
  * Natively on a hole between two mappings, under upager on the area of its stub, which it finds in /proc/self/maps:
  * the program takes the addresses, gives them back, reaches over their borders, and becomes a process of one thread.
  * It also reads whatever it could write to, as who looks for pointers does: by itself and by a call.
  * Its memory is whole all the while.
+ *
+ * write: it writes there, and what it wrote is there, as in the memory test of redis' crash report.  Only for a budget with room:
+ * who writes where pages lie that are out, changes them.
  */
 #include "pressure.h"
 
@@ -167,6 +170,39 @@ static void reach(void)
 	pthread_join(t, NULL);
 }
 
+#define STAGING (4096 * KIB)
+
+/* Save, write all, look, put back: a part at a time. */
+static void test_memory(char *p, char *saved, size_t part)
+{
+	for (char *end = p + STAGING; p < end; p += part) {
+		memcpy(saved, p, part);
+		for (size_t i = 0; i < part; i += 64)
+			((volatile char *)p)[i] = 0x55;
+		for (size_t i = 0; i < part; i += 64)
+			CHECK(((volatile char *)p)[i] == 0x55, "%p: what was written is not there", p + i);
+		memcpy(p, saved, part);
+	}
+}
+
+static void write_all(void)
+{
+	size_t part = 1024 * KIB;
+	char *saved = SYS(mmap(NULL, part, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned long s, e, at[16], nr = 0;
+	char line[512], perm[5];
+
+	CHECK(f, "maps");
+	while (fgets(line, sizeof(line), f) && nr < 16)
+		if (sscanf(line, "%lx-%lx %4s", &s, &e, perm) == 3 && !strcmp(perm, "rw-p") && e - s == STAGING)
+			at[nr++] = s;
+	fclose(f);
+	for (unsigned long n = 0; n < nr; n++)
+		test_memory((char *)at[n], saved, part);
+	SYS(munmap(saved, part));
+}
+
 static void *calls(void *arg)
 {
 	while (!__atomic_load_n((int *)arg, __ATOMIC_RELAXED)) {
@@ -208,6 +244,13 @@ int main(int argc, char **argv)
 	nr_pages = arg_or(argc, argv, 1, 512) * KIB / PAGE;
 	own = map_anon(nr_pages * PAGE);
 	fill_pages(own, nr_pages, 1, gen);
+	if (argc > 2 && !strcmp(argv[2], "write")) {
+		for (int i = 0; i < 3; i++) {
+			RUN(write_all);
+			RUN(alone); /* the area goes, and comes elsewhere */
+		}
+		return 0;
+	}
 	RUN(all_kinds);
 	RUN(among_threads);
 	RUN(reach);
