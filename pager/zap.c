@@ -6,7 +6,7 @@
  * bytes.  The page is write-protected wherever it is mapped, so its bytes hold still; they are read and stored; then
  * every mapping drops it.  Its spaces are held until that is over.
  *
- * Protection holds the program still, not a device that writes to the page: is_alone() finds one case of it,
+ * Protection holds the program still, not a device that writes to the page: is_shared() finds one case of it,
  * mm_victim_pinned() those of io_uring, nothing shows the others (docs/ARCHITECTURE.md, "Pages that cannot be moved").
  */
 #include <errno.h>
@@ -18,16 +18,46 @@
 #include "sup.h"
 #include "sys/uffd.h"
 
-/*
- * Does the kernel share the page as the model thinks?  Pages that were pinned at a fork (by a device, an io_uring's
- * buffers) it has copied, and DMA may still go to one of them.  Returns 0: here it is shared.
- */
+struct own_page {
+	struct mm_struct *mm; /* NULL: not known */
+	u64 addr;
+};
+
+/* Returns not 0 where the kernel does not share the page (*arg: here), or does not tell. */
 static int is_alone(struct mm_struct *mm, u64 addr, u64 vm_flags, void *arg)
 {
 	int fd = space_pagemap(mm_host(mm));
+	struct own_page *own = arg;
 	u64 entry;
 
-	return fd < 0 || pagemap_read(fd, addr, &entry, 1) != 1 || entry & PAGEMAP_EXCLUSIVE;
+	if (fd < 0 || pagemap_read(fd, addr, &entry, 1) != 1)
+		return 1;
+	if (!(entry & PAGEMAP_EXCLUSIVE))
+		return 0;
+	*own = (struct own_page){ mm, addr };
+	return 1;
+}
+
+/*
+ * Does the kernel share the page as the model thinks?  Pages that were pinned at a fork (by a device, an io_uring's
+ * buffers) it has copied, and those that were pinned for reading while they were shared (direct I/O out of them,
+ * process_vm_readv): without a fault.  DMA may still go to one of them.  What is found so gets a frame of its own: it
+ * counts, and leaves by a move.
+ */
+static bool is_shared(struct sup *sup, u32 pfn)
+{
+	bool found = false;
+
+	while (mm_victim_mapped(sup->world, pfn) > 1) {
+		struct own_page own = { 0 };
+
+		if (!mm_victim_walk(sup->world, pfn, is_alone, &own))
+			return !found;
+		if (!own.mm || !mm_unshared(own.mm, own.addr, pfn))
+			return false;
+		found = true;
+	}
+	return !found;
 }
 
 static int protect_one(struct mm_struct *mm, u64 addr, u64 vm_flags, void *arg)
@@ -74,7 +104,7 @@ void zap_begin(struct sup *sup, const struct victim *v)
 	struct zap *z;
 
 	if (!nr || nr > ZAP_MAX_MAPS || mm_victim_pinned(sup->world, v->pfn) ||
-	    (nr > 1 && mm_victim_walk(sup->world, v->pfn, is_alone, NULL)) ||
+	    !is_shared(sup, v->pfn) ||
 	    mm_victim_walk(sup->world, v->pfn, protect_one, NULL)) {
 		mm_putback(sup->world, v->pfn);
 		return;

@@ -165,6 +165,13 @@ void mm_evicted(struct mm_world *world, u32 pfn, bool clean);
 void mm_readopt(struct mm_struct *mm, u64 addr);
 
 /*
+ * The machine has given one mapping of a shared page a page of its own, without a fault: it was pinned at a fork, or
+ * pinned for reading while it was shared (FAULT_FLAG_UNSHARE).  It gets a frame of its own, beyond the budget if need be.
+ * Pre: pfn, isolated, is mapped at addr and elsewhere.  Returns false when that cannot be told now; nothing is changed then.
+ */
+bool mm_unshared(struct mm_struct *mm, u64 addr, u32 pfn);
+
+/*
  * Bring the pages from addr on ahead of need, as long as they are swapped out, of one vma, and at hand, and
  * there is room; at most nr, at most SWAP_BUF_PAGES.  *slot: 0, or the slot of the page at which it ended because
  * its bytes must be waited for.  Returns pages brought.

@@ -12,6 +12,7 @@
  * new page into two address spaces.
  * Linux counterpart: mm/memory.c (do_swap_page), mm/swap_state.c (swapin_readahead).
  */
+#include "mm/gup.h"
 #include "mm/mm.h"
 #include "mm/plan.h"
 
@@ -165,6 +166,20 @@ void mm_readopt(struct mm_struct *mm, u64 addr)
 	zap_page_range(mm, range_of(addr, PAGE_SIZE), NULL);
 	if (mm_adopt_page(mm, addr, false, true))
 		BUG("out of memory for a page that is there");
+}
+
+bool mm_unshared(struct mm_struct *mm, u64 addr, u32 pfn)
+{
+	struct frame *old = pfn_to_frame(mm->world, pfn);
+	struct vm_area_struct *vma = vma_lookup(mm, addr);
+	pte_t pte = pte_lookup(mm, addr);
+
+	BUG_ON(!vma || !pte_present(pte) || pte_pfn(pte) != pfn || old->mapcount < 2);
+	if (!pte_wp(pte) || pte_lazyfree(pte) || anon_vma_prepare(vma) || frame_reserve(mm->world, 0, 1))
+		return false;
+	mm_readopt(mm, addr);
+	frame_copied(mm, old, pfn_to_frame(mm->world, pte_pfn(pte_lookup(mm, addr))));
+	return true;
 }
 
 /* ---- ahead of need ---- */

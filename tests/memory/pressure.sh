@@ -5,7 +5,7 @@
 #
 #	pressure.sh -u /path/to/upager -b BINDIR CASE…
 #
-# Cases: oom full-disk lost-file live budget written.  Prints "ok|FAIL|skip WHAT" lines and a summary; status 1 on any
+# Cases: oom full-disk lost-file live budget written unshared.  Prints "ok|FAIL|skip WHAT" lines and a summary; status 1 on any
 # failure.
 set -u
 upager='' bin=''
@@ -192,6 +192,15 @@ case_lost-file()
 }
 
 # ---- settings changed while the program runs ----
+
+# Pages of which the kernel makes several, and says nothing.
+case_unshared()
+{
+	run "$upager" run --memory 5M -- "$bin/unshared" 4096 7168
+	expect "they are found, and leave" "exit 0" whole ''
+	run "$upager" run --check 2 --memory 1M --policy fifo -- "$bin/unshared" 1024 3072
+	expect "with checks" "exit 0" whole ''
+}
 
 # Programs that write to all memory that they can write to, upager's part of it, too; and by way of the kernel.
 case_written()

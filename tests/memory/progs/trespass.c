@@ -7,8 +7,8 @@
  * It also reads whatever it could write to, as who looks for pointers does: by itself and by a call.
  * Its memory is whole all the while.
  *
- * write: it writes there, and what it wrote is there, as in the memory test of redis' crash report.  Only for a budget with room:
- * who writes where pages lie that are out, changes them.
+ * write: it writes there, and what it wrote is there, as in the memory test of redis' crash report.  Only for a budget with
+ * room: who writes where pages lie that are out, changes them.
  */
 #include "pressure.h"
 
