@@ -198,6 +198,44 @@ struct range sc_mremap_grown(const struct task *t, u64 addr)
 	return range_of(addr, new_len > old_len ? new_len - old_len : PAGE_SIZE);
 }
 
+/* The model takes one piece of a move over. */
+static bool move_piece(struct mm_struct *mm, u64 from, u64 len, u64 new_len, int flags, u64 to)
+{
+	struct mm_plan *plan;
+
+	if (mm_plan_mremap(mm, from, len, new_len, flags, to, &plan))
+		return false;
+	mm_plan_commit(plan, to);
+	return true;
+}
+
+/*
+ * The kernel has moved what is one vma for it and several for the model (which merges less after forks), or several vmas at
+ * once, which it does since 6.17.  Each goes to its place at the same distance; the last one may grow.
+ * Returns false when the model cannot follow.
+ */
+static bool follow_mremap(struct task *t, u64 to)
+{
+	struct mm_struct *mm = t->space->mm;
+	u64 start = arg(t, 0), end = start + page_align_up(arg(t, 1)), new_end = start + page_align_up(arg(t, 2));
+	int flags = to == start ? 0 : MREMAP_MAYMOVE | MREMAP_FIXED | ((int)arg(t, 3) & MREMAP_DONTUNMAP);
+	struct vma_info v;
+
+	if (new_end < end || end <= start)
+		return false;
+	for (u64 at = start, next; at < end && mm_find_vma(mm, at, &v) && v.start < end; at = next) {
+		u64 piece = u64_max(at, v.start);
+		u64 new_len;
+
+		next = u64_min(v.end, end);
+		new_len = (next == end ? new_end : next) - piece;
+		if ((to != start || new_len > next - piece) &&
+		    !move_piece(mm, piece, next - piece, new_len, flags, to + (piece - start)))
+			return false;
+	}
+	return true;
+}
+
 void sc_mremap_leave(struct sup *sup, struct task *t, long result)
 {
 	struct vma_info v;
@@ -206,7 +244,8 @@ void sc_mremap_leave(struct sup *sup, struct task *t, long result)
 		refused(t, arg(t, 3) & MREMAP_FIXED && result > -512 && result != -EINVAL);
 		return;
 	}
-	commit(t, (u64)result);
+	if (t->call.plan || !follow_mremap(t, (u64)result))
+		commit(t, (u64)result);
 	if (mm_find_vma(t->space->mm, (u64)result, &v) && v.start <= (u64)result &&
 	    !(v.vm_flags & VM_UNMANAGED))
 		space_arm(t->space, range_of((u64)result, page_align_up(arg(t, 2))),

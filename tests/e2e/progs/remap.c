@@ -185,6 +185,80 @@ static void large_realloc(void)
 	free(v);
 }
 
+/* What lies idle is out then, with a small budget. */
+static void push_out(void)
+{
+	size_t len = 512 * PAGE;
+	char *p = map_anon(len);
+
+	fill_marks(p, len, 60);
+	SYS(munmap(p, len));
+}
+
+/* One call moves several mappings, with holes between them: since Linux 6.17. */
+static void several_at_once(void)
+{
+	size_t len = 12 * PAGE;
+	char *p = map_anon(len), *to = map_anon(len);
+
+	for (int i = 0; i < 6; i++)
+		fill_marks(p + 2 * i * PAGE, 2 * PAGE, 70 + i);
+	SYS(mprotect(p + 2 * PAGE, 2 * PAGE, PROT_READ));
+	SYS(munmap(p + 6 * PAGE, 2 * PAGE));
+	SYS(mprotect(p + 10 * PAGE, 2 * PAGE, PROT_READ));
+	push_out();
+	if (mremap(p, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
+		CHECK(errno == EFAULT || errno == EINVAL, "%m");
+		return;
+	}
+	for (int i = 0; i < 6; i++)
+		if (i != 3)
+			check_marks(to + 2 * i * PAGE, 2 * PAGE, 70 + i);
+	fill_marks(to, 2 * PAGE, 80);
+	check_marks(to, 2 * PAGE, 80);
+}
+
+static void nothing(void *arg)
+{
+}
+
+/* Neighbours that were made apart, and are one for the kernel in the end, or not: who moves them all is told. */
+static void neighbours(void *arg)
+{
+	size_t len = 16 * PAGE;
+	char *p = arg, *to = map_anon(2 * len);
+
+	fill_marks(p + 4 * PAGE, PAGE, 91); /* in a child: its own page now */
+	SYS(mprotect(p, 4 * PAGE, PROT_READ));
+	SYS(mprotect(p, 4 * PAGE, PROT_READ | PROT_WRITE));
+	push_out();
+	if (mremap(p, len, 2 * len, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
+		CHECK(errno == EFAULT, "%m");
+		return;
+	}
+	check_marks(to, 4 * PAGE, 90);
+	check_marks(to + 4 * PAGE, PAGE, 91);
+	check_marks(to + 8 * PAGE, 8 * PAGE, 92);
+	for (size_t i = 0; i < len; i++)
+		CHECK(!to[len + i], "grown part");
+}
+
+static void neighbours_after_forks(void)
+{
+	size_t len = 16 * PAGE;
+	char *p = map_anon(len);
+
+	SYS(mprotect(p, 8 * PAGE, PROT_NONE));
+	SYS(mprotect(p + 8 * PAGE, 8 * PAGE, PROT_READ));
+	SYS(mprotect(p + 8 * PAGE, 8 * PAGE, PROT_READ | PROT_WRITE));
+	fill_marks(p + 8 * PAGE, 8 * PAGE, 92);
+	expect_exit(fork_run(nothing, NULL), 0); /* that part has an anon_vma now, with a child of its own */
+	SYS(mprotect(p, 8 * PAGE, PROT_READ | PROT_WRITE));
+	fill_marks(p, 8 * PAGE, 90);
+	expect_exit(fork_run(neighbours, p), 0);
+	neighbours(p);
+}
+
 int main(void)
 {
 	RUN(grow_and_shrink);
@@ -196,5 +270,7 @@ int main(void)
 	RUN(protections_move);
 	RUN(many_movers);
 	RUN(large_realloc);
+	RUN(several_at_once);
+	RUN(neighbours_after_forks);
 	return 0;
 }
