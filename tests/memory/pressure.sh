@@ -5,8 +5,8 @@
 #
 #	pressure.sh -u /path/to/upager -b BINDIR CASE…
 #
-# Cases: oom full-disk lost-file live budget written unshared.  Prints "ok|FAIL|skip WHAT" lines and a summary; status 1 on any
-# failure.
+# Cases: oom full-disk lost-file unshared written live budget.  Prints "ok|FAIL|skip WHAT" lines and a summary; status 1 on
+# any failure.
 set -u
 upager='' bin=''
 
@@ -191,7 +191,7 @@ case_lost-file()
 	lost "a swap file cut off"
 }
 
-# ---- settings changed while the program runs ----
+# ---- what the kernel does behind our back, and programs to what is ours ----
 
 # Pages of which the kernel makes several, and says nothing.
 case_unshared()
@@ -217,6 +217,8 @@ case_written()
 	run "$upager" run --check 3 --memory 2M --swap "file:$work/swap,size=64M" -- "$bin/vmwrite" 512 100
 	expect "process_vm_writev, with all checks and a swap file" "exit 0" "$parts" ''
 }
+
+# ---- settings changed while the program runs ----
 
 case_live()
 {
