@@ -61,6 +61,8 @@ static int linux_map_zero(struct mm_struct *mm, u64 addr, u64 nr_pages, unsigned
 	 */
 	r.end = r.start + bytes;
 	ret = uffd_writeprotect(fd, r, true, false);
+	if (ret == -EAGAIN) /* an mremap has begun meanwhile */
+		return -EBUSY;
 	if (ret) {
 		if (done)
 			*done = 0;

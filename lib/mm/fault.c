@@ -62,6 +62,7 @@ enum fault_result hw_refused(struct mm_struct *mm, u64 addr, int err)
 	case -ENOENT: /* the mapping went away, or was never armed */
 		return wake_spurious(mm, addr);
 	case -EAGAIN:
+	case -EBUSY:
 		return FAULT_RETRY;
 	case -ESRCH:
 		return FAULT_GONE;
@@ -187,6 +188,15 @@ static enum fault_result around_refused(struct mm_struct *mm, u64 addr, int err)
 /* Near the budget's end a window is no more than this part of the room that is left. */
 #define AROUND_ROOM 4
 
+/* Zero pages that could not be protected (-EBUSY): the program may write to them unheard, so each has a frame from now on. */
+static void adopt_unprotected(struct mm_struct *mm, struct range r)
+{
+	zap_page_range(mm, r, NULL);
+	for (; r.start < r.end; r.start += PAGE_SIZE)
+		if (mm_adopt_page(mm, r.start, false, false))
+			BUG("out of memory for a page that is there");
+}
+
 /* ---- handlers; addr is the page's, the pte is none ---- */
 
 static enum fault_result do_anonymous_zero(struct vm_area_struct *vma, struct vm_fault *vmf, u64 addr)
@@ -201,6 +211,10 @@ static enum fault_result do_anonymous_zero(struct vm_area_struct *vma, struct vm
 		return FAULT_OOM;
 	a = fault_around(vma, addr, false, ref, UINT64_MAX);
 	err = hw_of(mm)->map_zero(mm, a.start, a.nr, 0, &done);
+	if (err == -EBUSY) {
+		adopt_unprotected(mm, range_of(a.start, done << PAGE_SHIFT));
+		return FAULT_RETRY;
+	}
 	for (u64 i = 0; i < done; i++)
 		pte_set(mm, around_pte(&a, addr, ref, i), mk_pte_zero(true));
 	if (!around_done(&a, addr, done, false))
@@ -272,7 +286,9 @@ static enum fault_result do_dropped_page(struct vm_area_struct *vma, struct vm_f
 		err = hw_of(mm)->map_copy(mm, addr, 1, NULL, 0, &done);
 	else
 		err = hw_of(mm)->map_zero(mm, addr, 1, 0, &done);
-	if (!done)
+	if (err == -EBUSY)
+		adopt_unprotected(mm, range_of(addr, PAGE_SIZE));
+	if (err == -EBUSY || !done)
 		return hw_refused(mm, addr, err);
 	if (write)
 		map_new_frame(vma, addr, ref);

@@ -9,6 +9,7 @@
  * Every operation returns 0 or a negative errno, by name:
  *   -EAGAIN  the address space is changing (an event is unread); ask again later, nothing was done
  *            beyond *done
+ *   -EBUSY   map_zero only: the same came half-way
  *   -EEXIST  something is mapped at the page after *done pages; nobody was woken
  *   -ENOENT  no such armed mapping at the page after *done pages
  *   -ESRCH   the address space is gone; forget it
@@ -34,7 +35,8 @@ struct hw_ops {
 	int (*disarm)(struct mm_struct *mm, struct range r);
 	/*
 	 * Map the zero page, write-protected, at [addr, addr + nr_pages) and wake, unless HW_NOWAKE.
-	 * *done (may be NULL): pages mapped, also on error.
+	 * *done (may be NULL): pages mapped, also on error.  Of -EBUSY they are not protected, so nobody tells of
+	 * writes to them, and nobody was woken.
 	 */
 	int (*map_zero)(struct mm_struct *mm, u64 addr, u64 nr_pages, unsigned int flags,
 			u64 *done);

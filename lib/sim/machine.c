@@ -173,21 +173,24 @@ static int map_run(struct mm_struct *mm, u64 addr, u64 nr_pages, bool zero, cons
 	struct sim *sim = s->sim;
 	int refuse = sim_scripted(sim, true);
 	u64 n = refuse ? u64_min(nr_pages - 1, sim->script.after) : nr_pages;
+	bool unprotected = zero && refuse == -EAGAIN && !sim->script.after;
 	int err = 0;
 
 	*done = 0;
 	BUG_ON(!nr_pages || !page_aligned(addr));
+	if (unprotected) { /* it came between the two calls of hw_linux.c */
+		n = nr_pages;
+		refuse = -EBUSY;
+	}
 	while (!err && *done < n) {
 		err = map_one(s, addr + *done * PAGE_SIZE, zero, src ? src[*done * PAGE_SIZE] : 0,
-			      zero || flags & HW_WP);
+			      (zero && !unprotected) || flags & HW_WP);
+		if (!err)
+			sim_page(s, addr + *done * PAGE_SIZE)->lag = unprotected;
 		*done += !err;
 	}
 	if (!err)
 		err = refuse;
-	/* A zeropage that could not be protected is there all the same, and not told: hw_linux.c. */
-	if (err && zero && sim->injected && sim->script.after == 0 &&
-	    !map_one(s, addr + *done * PAGE_SIZE, true, 0, false))
-		sim_page(s, addr + *done * PAGE_SIZE)->alien = true;
 	if (!err && !(flags & HW_NOWAKE))
 		wake_range(sim, range_of(addr, nr_pages << PAGE_SHIFT));
 	return err;

@@ -338,6 +338,30 @@ static void test_fault_around_downwards_doubles_to_the_limit(void **state)
 	}
 }
 
+/* A window that is there, and not protected: each of its pages counts; and so does one that took a known page's place. */
+static void test_unprotected_zero_pages_are_frames(void **state)
+{
+	struct mm_struct *mm = mm_with_window(8, 8);
+
+	fault(mm, BASE, 0, FAULT_RESOLVED);
+	fake_hw.refuse = -EBUSY;
+	fake_hw.refuse_after = 2;
+	fault(mm, BASE + P, 0, FAULT_RETRY);
+	assert_int_equal(pte_at(mm, BASE).state, PTE_ZERO);
+	fake_hw.refuse = -EBUSY;
+	fake_hw.refuse_after = 1;
+	fault(mm, BASE, 0, FAULT_RETRY);
+	for (u64 i = 0; i < 3; i++) {
+		assert_int_equal(pte_at(mm, BASE + i * P).state, PTE_PRESENT);
+		assert_false(pte_at(mm, BASE + i * P).wp);
+	}
+	assert_int_equal(pte_at(mm, BASE + 3 * P).state, PTE_NONE);
+	assert_int_equal(mm->world->frames.nr_used, 3);
+	mm_verify(mm);
+	fake_hw.refuse_after = 0;
+	fake_mm_destroy(mm);
+}
+
 /*
  * Upwards from 20 to 34, and to 35 before a page in use; 34 is there.  Then 19, which no stream expects any more, and
  * down from there.  At last the pages below the answer 67 to 74 of another stream are dropped: to go down there is a turn.
@@ -666,6 +690,7 @@ int main(void)
 		cmocka_unit_test(test_machine_has_page_already_it_is_adopted),
 		cmocka_unit_test(test_fault_around_sequential_doubles_to_the_limit),
 		cmocka_unit_test(test_fault_around_downwards_doubles_to_the_limit),
+		cmocka_unit_test(test_unprotected_zero_pages_are_frames),
 		cmocka_unit_test(test_fault_around_turning_begins_with_one_page),
 		cmocka_unit_test(test_fault_around_downwards_stops_at_used_pte_and_vma_start),
 		cmocka_unit_test(test_fault_around_downwards_machine_stops_before_the_page),
