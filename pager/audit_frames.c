@@ -26,12 +26,11 @@
  *  R17 migration and exit: processes run meanwhile, and the kernel may move a page or free it (and use
  *      its PFN again) between two readings.  A difference must be there when both are read once more.
  *  R18 unshared pages: the kernel copies without a fault what a device or io_uring holds at a fork, and what direct
- *      I/O or process_vm_readv reads while it is shared.  Both stay write-protected, so their bytes are equal.
+ *      I/O or process_vm_readv reads while it is shared.  Both stay write-protected, as no copy by a write does.
  *  R19 MADV_FREE, as R2: such pages are left out.
  */
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "audit.h"
@@ -194,28 +193,10 @@ static bool copy_is_to_come(const struct page *p, u64 entry)
 	return p->space->may_lag || (!p->wp && !(entry & PAGEMAP_WP));
 }
 
-static bool holds_pins(const struct space *space)
-{
-	struct proc_status_mm st;
-
-	return !proc_status_mm(space->pid, &st) && st.vm_pin;
-}
-
-/* The bytes of a page that is there still, and is the one that `entry` shows. */
-static bool read_page(const struct page *p, u64 entry, u8 bytes[PAGE_SIZE])
-{
-	return !space_peek(p->space, p->addr, bytes, PAGE_SIZE) && read_again(p) == entry;
-}
-
-/* R18.  Under a device's writes, and where they cannot be read, the bytes say nothing. */
+/* R18 */
 static bool was_unshared(const struct page *a, u64 ea, const struct page *b, u64 eb)
 {
-	u8 bytes[2][PAGE_SIZE];
-
-	if (!a->wp || !b->wp || !(ea & eb & PAGEMAP_WP))
-		return false;
-	return !read_page(a, ea, bytes[0]) || !read_page(b, eb, bytes[1]) ||
-	       !memcmp(bytes[0], bytes[1], PAGE_SIZE) || holds_pins(a->space) || holds_pins(b->space);
+	return a->wp && b->wp && ea & eb & PAGEMAP_WP;
 }
 
 /* a and b are of one frame and have two PFNs, or the other way round.  Is it so, and wrong? */
