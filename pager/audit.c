@@ -16,6 +16,10 @@
  *  R6 very many mappings or pages: a sample of the calls is audited.
  *  R20 a page on its way out of memory or back (pte_info.busy): a stub may or may not have moved it yet.
  *  R21 a task that a signal ends may have died within an exec, with an address space of which no stop told us.
+ *  R22 the kernel may have two vmas where the model has one: what it fills before we arm it (MAP_POPULATE) has an anon_vma
+ *     of its own by then, before 6.16 it merges less, and names and NUMA policies keep vmas apart of which we do not know.
+ *     Never the reverse, for a call on one vma of the kernel's must be one on one of the model's (mremap); but with threads
+ *     one's fault may give the kernel's vma an anon_vma before another's call, and the model's vma after it.
  *
  * audit_counters.c and audit_frames.c go on with R7.
  */
@@ -117,6 +121,28 @@ static bool same_vmas(const struct mm_struct *mm, const struct maps *maps, struc
 	}
 }
 
+/*
+ * Does the model have a border between two managed vmas (*border) where the kernel has none?  R22.
+ * Pre: same_vmas().
+ */
+static bool is_finer(const struct mm_struct *mm, const struct maps *maps, u64 *border)
+{
+	struct vma_info v, next;
+	size_t i = 0;
+
+	for (u64 addr = 0; mm_find_vma(mm, addr, &v); addr = v.end) {
+		if (v.vm_flags & VM_UNMANAGED || !mm_find_vma(mm, v.end, &next) || next.start != v.end ||
+		    next.vm_flags & VM_UNMANAGED)
+			continue;
+		while (i < maps->nr && maps->lines[i].end < v.end)
+			i++;
+		*border = v.end;
+		if (i < maps->nr && maps->lines[i].start < v.end && maps->lines[i].end > v.end)
+			return true;
+	}
+	return false;
+}
+
 /* R1 */
 static bool is_stack_growth(const struct mm_struct *mm, const struct difference *d)
 {
@@ -132,16 +158,23 @@ static bool audit_vmas(struct space *space, const char *after)
 	struct sup *sup = space->sup;
 	struct difference d;
 	char model[64], kernel[64];
+	bool same;
+	u64 border;
 
 	if (space_read_maps(space, &sup->audit_maps))
 		return false; /* gone */
-	if (same_vmas(space->mm, &sup->audit_maps, &d))
-		return true;
-	if (is_stack_growth(space->mm, &d)) {
+	same = same_vmas(space->mm, &sup->audit_maps, &d);
+	if (!same && is_stack_growth(space->mm, &d)) {
 		space_resync(space);
-		if (same_vmas(space->mm, &sup->audit_maps, &d))
-			return true;
+		same = same_vmas(space->mm, &sup->audit_maps, &d);
 	}
+	if (same && !space->had_threads && is_finer(space->mm, &sup->audit_maps, &border)) {
+		sup_fail(sup, "audit after %s of process %d: the model has two vmas at %lx, the kernel one", after,
+			 space->pid, border);
+		return false;
+	}
+	if (same)
+		return true;
 	if (tracee_is_exiting(space->pid))
 		return false; /* killed while its maps were read */
 	describe(model, sizeof(model), d.model, &d.m);
@@ -230,6 +263,7 @@ void audit_space(struct space *space, const char *after)
 	u32 every = 1 + mm_map_count(space->mm) / SAMPLE_VMAS;
 	int fd;
 
+	space->had_threads |= mm_users(space->mm) > 1;
 	if (space->sup->failed || space->sup->ending || space->resync || /* R14 */
 	    space->calls_audited++ % every) /* R6 */
 		return;

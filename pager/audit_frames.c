@@ -29,16 +29,10 @@
  *      I/O or process_vm_readv reads while it is shared.  Both stay write-protected, as no copy by a write does.
  *  R19 MADV_FREE, as R2: such pages are left out.
  */
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "audit.h"
 #include "base/check.h"
-
-#define PAGEMAP_EXCLUSIVE (1ULL << 56) /* mapped once, whatever maps it */
-#define KPF_KSM	       (1ULL << 21)
-#define KPF_ZERO_PAGE  (1ULL << 24)
 
 #define PAGES_A_READ   512
 #define MAX_PAGES      (1u << 17) /* more are not looked at: a sample by address space */
@@ -173,20 +167,6 @@ static u64 read_again(const struct page *p)
 	return pagemap_read(p->space->pagemap, p->addr, &entry, 1) == 1 ? entry : 0;
 }
 
-/* R16 */
-static bool kernel_made_it_one(u64 pfn)
-{
-	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
-	u64 flags = 0;
-	bool read_it;
-
-	if (fd < 0)
-		return false;
-	read_it = pread(fd, &flags, sizeof(flags), (off_t)(pfn * sizeof(flags))) == sizeof(flags);
-	close(fd);
-	return read_it && flags & (KPF_KSM | KPF_ZERO_PAGE);
-}
-
 /* R15 */
 static bool copy_is_to_come(const struct page *p, u64 entry)
 {
@@ -210,7 +190,7 @@ static bool is_wrong(const struct page *a, const struct page *b)
 	if (!same_pfn)
 		return !was_unshared(a, ea, b, eb);
 	return !copy_is_to_come(a, ea) && !copy_is_to_come(b, eb) &&
-	       !kernel_made_it_one(entry_pfn(ea));
+	       !(kpageflags(entry_pfn(ea)) & (KPF_KSM | KPF_ZERO_PAGE)); /* R16 */
 }
 
 static void fail(const struct page *a, const struct page *b, const char *after)

@@ -106,6 +106,7 @@ const struct hw_ops hw_linux = {
 	.arm = linux_arm,
 	.disarm = linux_disarm,
 	.map_zero = linux_map_zero,
+	.zero_takes_anon_vma = true,
 	.map_copy = linux_map_copy,
 	.protect = linux_protect,
 	.wake = linux_wake,

@@ -120,6 +120,7 @@ static void fork_commit(struct space *space, struct task *t, int uffd)
 	reclaim_mm_created(t->call.child_space);
 	t->call.child_space->lock_future = false; /* MCL_FUTURE is not inherited */
 	t->call.child_space->may_lag = space->may_lag;
+	t->call.child_space->had_threads = space->had_threads;
 	t->call.child_space->forked_from = space->id;
 }
 

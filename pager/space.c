@@ -202,27 +202,56 @@ int space_pagemap(struct space *space)
  */
 #define ADOPT_MAX_BYTES (4UL << 30)
 
+#define ADOPT_PAGES	512
+
+static bool is_unknown_zero_page(const struct space *space, u64 addr, u64 entry)
+{
+	struct pte_info pte;
+
+	if (!(entry & PAGEMAP_PRESENT) || entry & PAGEMAP_EXCLUSIVE || !(kpageflags(PAGEMAP_PFN(entry)) & KPF_ZERO_PAGE))
+		return false;
+	mm_lookup_pte(space->mm, addr, &pte);
+	return pte.state == PTE_NONE;
+}
+
+/*
+ * How many pages from addr on are zero pages (of memory filled for reading) that the model does not have?  They are protected,
+ * so that their first write is a fault of ours.  That a write comes in between does not matter: linux_map_zero().
+ */
+static s64 zero_pages(const struct space *space, u64 addr, const u64 *entries, s64 nr)
+{
+	s64 n = 0;
+
+	while (n < nr && is_unknown_zero_page(space, addr + n * PAGE_SIZE, entries[n]))
+		n++;
+	return n && !uffd_writeprotect(space->uffd, range_of(addr, n * PAGE_SIZE), true, false) ? n : 0;
+}
+
+static void adopt_pages(struct space *space, u64 addr, const u64 *entries, s64 nr)
+{
+	for (s64 i = 0, zeroes; i < nr; i++) {
+		zeroes = zero_pages(space, addr + i * PAGE_SIZE, entries + i, nr - i);
+		for (; zeroes; zeroes--, i++)
+			BUG_ON(mm_adopt_page(space->mm, addr + i * PAGE_SIZE, true, true) == -ENOMEM);
+		if (i < nr && entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAP))
+			BUG_ON(mm_adopt_page(space->mm, addr + i * PAGE_SIZE, false, entries[i] & PAGEMAP_WP) == -ENOMEM);
+	}
+}
+
 void space_adopt(struct space *space, struct range r)
 {
-	u64 entries[512];
+	u64 entries[ADOPT_PAGES];
 	int fd = space_pagemap(space);
 
 	if (fd < 0 || range_len(r) > ADOPT_MAX_BYTES)
 		return;
 	for (u64 addr = r.start; addr < r.end;) {
-		u64 want = u64_min(ARRAY_SIZE(entries), (r.end - addr) >> PAGE_SHIFT);
-		s64 n = pagemap_read(fd, addr, entries, want);
+		s64 n = pagemap_read(fd, addr, entries, u64_min(ADOPT_PAGES, (r.end - addr) >> PAGE_SHIFT));
 
 		if (n <= 0)
 			return;
-		for (s64 i = 0; i < n; i++, addr += PAGE_SIZE) {
-			int ret;
-
-			if (!(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAP)))
-				continue;
-			ret = mm_adopt_page(space->mm, addr, false, entries[i] & PAGEMAP_WP);
-			BUG_ON(ret == -ENOMEM);
-		}
+		adopt_pages(space, addr, entries, n);
+		addr += n * PAGE_SIZE;
 	}
 }
 

@@ -64,6 +64,7 @@ struct space {
 	u32 verify_in;            /* events until the next mm_verify() */
 	u32 calls_audited;        /* for sampling the audit of very large spaces */
 	bool may_lag;             /* audit_frames.c, R15 */
+	bool had_threads;         /* audit.c, R22 */
 	u32 forked_from;          /* id of the parent's space, until the child first runs; 0: no fork's */
 	u64 vdso_site;            /* address of a syscall instruction; 0: none known, or gone (space_check_vdso) */
 	struct range args;        /* arguments and environment */

@@ -207,7 +207,7 @@ static enum fault_result do_anonymous_zero(struct vm_area_struct *vma, struct vm
 	u64 done = 0;
 	int err;
 
-	if (!ref.table)
+	if (!ref.table || (hw_of(mm)->zero_takes_anon_vma && anon_vma_prepare(vma)))
 		return FAULT_OOM;
 	a = fault_around(vma, addr, false, ref, UINT64_MAX);
 	err = hw_of(mm)->map_zero(mm, a.start, a.nr, 0, &done);

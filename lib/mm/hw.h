@@ -40,6 +40,8 @@ struct hw_ops {
 	 */
 	int (*map_zero)(struct mm_struct *mm, u64 addr, u64 nr_pages, unsigned int flags,
 			u64 *done);
+	/* map_zero gives the vma an anon_vma, as UFFDIO_ZEROPAGE does (mfill_atomic), and no fault (do_anonymous_page). */
+	bool zero_takes_anon_vma;
 	/*
 	 * Map new pages holding a copy of src (nr_pages * PAGE_SIZE bytes; NULL: zeroes) and wake,
 	 * unless HW_NOWAKE.  *done (may be NULL): pages mapped, also on error.

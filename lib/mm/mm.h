@@ -151,5 +151,7 @@ struct reserve_need range_need(struct mm_struct *mm, struct range r);
 bool range_has_hole(struct mm_struct *mm, struct range r);
 /* Does a vma in r forbid that it is unmapped or changed (mseal)? */
 bool range_is_sealed(struct mm_struct *mm, struct range r);
+/* What VM_ACCOUNT becomes when the vma's flags become `flags`: returns them with it or without.  Source: mprotect_fixup. */
+u64 mprotect_account(const struct vm_area_struct *vma, u64 flags);
 
 #endif /* UPAGER_MM_H */

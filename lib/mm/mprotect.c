@@ -20,6 +20,22 @@
 #define MADV_GUARD_INSTALL_   102
 #define MADV_GUARD_REMOVE_    103
 
+u64 mprotect_account(const struct vm_area_struct *vma, u64 flags)
+{
+	u64 old = vma->vm_flags;
+
+	if (flags == old)
+		return flags;
+	if (flags & VM_WRITE) {
+		if (!(old & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED)) &&
+		    (!(old & VM_NORESERVE) || overcommit_ignores_noreserve(vma->vm_mm)))
+			flags |= VM_ACCOUNT;
+	} else if (vma_is_anonymous(vma) && !vma->anon_vma) {
+		flags &= ~VM_ACCOUNT; /* nothing was written yet: the charge can be given back */
+	}
+	return flags;
+}
+
 /* Source: mprotect_fixup. */
 static int prot_flags(u64 access, const struct vm_area_struct *vma, u64 *flags)
 {
@@ -31,16 +47,7 @@ static int prot_flags(u64 access, const struct vm_area_struct *vma, u64 *flags)
 	/* A vma that was seeded from maps may have no MAY bits: then the kernel knows better. */
 	if (may && (access & ~(may >> 4)))
 		return -EACCES;
-	*flags = (old & ~VM_ACCESS_FLAGS) | access;
-	if (*flags == old)
-		return 0;
-	if (access & VM_WRITE) {
-		if (!(old & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED)) &&
-		    (!(old & VM_NORESERVE) || overcommit_ignores_noreserve(vma->vm_mm)))
-			*flags |= VM_ACCOUNT;
-	} else if (vma_is_anonymous(vma) && !vma->anon_vma) {
-		*flags &= ~VM_ACCOUNT; /* nothing was written yet: the charge can be given back */
-	}
+	*flags = mprotect_account(vma, (old & ~VM_ACCESS_FLAGS) | access);
 	return 0;
 }
 

@@ -46,7 +46,7 @@ static void reconcile_piece(struct mm_struct *mm, struct range piece, struct vm_
 	bool keep = vma && d && same_backing(vma, d, piece.start);
 
 	if (keep) {
-		u64 flags = (vma->vm_flags & ~VM_VISIBLE) | d->vm_flags;
+		u64 flags = mprotect_account(vma, (vma->vm_flags & ~VM_VISIBLE) | d->vm_flags);
 
 		if (flags == vma->vm_flags)
 			return;

@@ -182,6 +182,19 @@ s64 pagemap_read(int fd, u64 addr, u64 *entries, size_t nr)
 	return n < 0 ? -errno : n / (ssize_t)sizeof(*entries);
 }
 
+u64 kpageflags(u64 pfn)
+{
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	u64 flags = 0;
+
+	if (fd < 0)
+		return 0;
+	if (pread(fd, &flags, sizeof(flags), (off_t)(pfn * sizeof(flags))) != sizeof(flags))
+		flags = 0;
+	close(fd);
+	return flags;
+}
+
 /* Field `nr` (from 3) of a stat line, after the command's closing parenthesis. */
 static const char *stat_field(const char *line, int nr)
 {

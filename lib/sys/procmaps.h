@@ -54,6 +54,11 @@ int pagemap_open(pid_t pid);
 /* Read nr entries from the page at addr.  Returns how many were read (less: end of the address space), or -errno. */
 s64 pagemap_read(int fd, u64 addr, u64 *entries, size_t nr);
 
+/* The KPF_ bits of a page by its PFN; 0 where the kernel does not tell (without CAP_SYS_ADMIN). */
+u64 kpageflags(u64 pfn);
+#define KPF_KSM	      (1ULL << 21)
+#define KPF_ZERO_PAGE (1ULL << 24) /* the small or a part of the huge one */
+
 /* The fields of /proc/PID/stat that the model keeps (numbers as in proc(5)). */
 struct proc_stat_mm {
 	u64 start_code, end_code, start_stack;       /* 26 27 28 */

@@ -59,6 +59,30 @@ static void test_reconcile_same_again_changes_nothing(void **state)
 	fake_mm_destroy(mm);
 }
 
+/*
+ * model  |--NONE--|--NONE--|--RW--|   maps  |--RW--|--NONE--|--RW--|   an mprotect of all three that failed half-way: what has
+ * become writable is accounted for, and one vma with a neighbour like it.
+ */
+static void test_reconcile_became_writable_is_accounted(void **state)
+{
+	struct mm_struct *mm = fake_mm();
+	struct vma_desc v[] = { desc(0, 2, VM_READ | VM_WRITE), desc(2, 4, 0), desc(4, 6, VM_READ | VM_WRITE) };
+	struct vma_desc w[] = { desc(0, 6, VM_READ | VM_WRITE) };
+	struct vma_desc x[] = { desc(0, 6, 0) };
+	struct vma_info vma;
+
+	do_mmap(mm, AT(0), 4, PROT_NONE);
+	do_mmap(mm, AT(4), 2, RW);
+	reconcile(mm, v, 3);
+	assert_true(mm_find_vma(mm, AT(0), &vma) && vma.vm_flags & VM_ACCOUNT);
+	assert_true(mm_find_vma(mm, AT(2), &vma) && !(vma.vm_flags & VM_ACCOUNT));
+	reconcile(mm, w, 1);
+	assert_int_equal(mm_map_count(mm), 1);
+	reconcile(mm, x, 1); /* nothing was written: the charge is given back */
+	assert_true(mm_find_vma(mm, AT(0), &vma) && !(vma.vm_flags & VM_ACCOUNT));
+	fake_mm_destroy(mm);
+}
+
 /*   model  |--RW locked, touched--|        maps   |--RW--|--R--|      pages and lock stay */
 static void test_reconcile_protection_changed_pages_and_hidden_flags_stay(void **state)
 {
@@ -182,6 +206,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reconcile_empty_mm_takes_all),
 		cmocka_unit_test(test_reconcile_same_again_changes_nothing),
+		cmocka_unit_test(test_reconcile_became_writable_is_accounted),
 		cmocka_unit_test(
 			test_reconcile_protection_changed_pages_and_hidden_flags_stay),
 		cmocka_unit_test(test_reconcile_holes_and_new_mappings_drop_only_their_pages),

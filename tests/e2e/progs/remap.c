@@ -218,49 +218,67 @@ static void several_at_once(void)
 	check_marks(to, 2 * PAGE, 80);
 }
 
-static void nothing(void *arg)
+/* Memory that has no neighbour to merge with: between parts of a reservation. */
+static char *map_alone(size_t len)
 {
+	char *p = mmap(NULL, 3 * len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	CHECK(p != MAP_FAILED, "%m");
+	CHECK(mmap(p + len, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p + len, "%m");
+	return p + len;
 }
 
-/* Neighbours that were made apart, and are one for the kernel in the end, or not: who moves them all is told. */
-static void neighbours(void *arg)
+/*
+ * Memory that was only read goes to the end of written memory, and back between its old neighbours.  It is one mapping with
+ * them again where reading gave it an anon_vma (userfaultfd does, the kernel alone does not), and then all move at once.
+ */
+static void only_read(void)
 {
-	size_t len = 16 * PAGE;
-	char *p = arg, *to = map_anon(2 * len);
+	size_t len = 24 * PAGE;
+	char *written = map_alone(len), *p = map_alone(len), *away = written + 8 * PAGE;
 
-	fill_marks(p + 4 * PAGE, PAGE, 91); /* in a child: its own page now */
-	SYS(mprotect(p, 4 * PAGE, PROT_READ));
-	SYS(mprotect(p, 4 * PAGE, PROT_READ | PROT_WRITE));
+	fill_marks(written, 8 * PAGE, 90);
+	for (size_t i = 0; i < len; i += PAGE)
+		CHECK(!p[i], "new page");
+	CHECK(mremap(p + 4 * PAGE, 8 * PAGE, 8 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, away) == away, "%m");
+	CHECK(mremap(away, 8 * PAGE, 8 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, p + 4 * PAGE) == p + 4 * PAGE, "%m");
+	fill_marks(p, len, 91);
 	push_out();
-	if (mremap(p, len, 2 * len, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
+	away = map_anon(2 * len);
+	if (mremap(p, len, 2 * len, MREMAP_MAYMOVE | MREMAP_FIXED, away) == MAP_FAILED) {
 		CHECK(errno == EFAULT, "%m");
 		return;
 	}
-	check_marks(to, 4 * PAGE, 90);
-	check_marks(to + 4 * PAGE, PAGE, 91);
-	check_marks(to + 8 * PAGE, 8 * PAGE, 92);
+	check_marks(away, len, 91);
 	for (size_t i = 0; i < len; i++)
-		CHECK(!to[len + i], "grown part");
+		CHECK(!away[len + i], "grown part");
 }
 
-static void neighbours_after_forks(void)
+/* What was filled for reading before it became writable, and an mprotect that fails half-way: one mapping in the end. */
+static void became_writable(void)
 {
 	size_t len = 16 * PAGE;
-	char *p = map_anon(len);
+	char *p = map_alone(len), *middle = p + 4 * PAGE, *to = map_anon(2 * len);
 
-	SYS(mprotect(p, 8 * PAGE, PROT_NONE));
-	SYS(mprotect(p + 8 * PAGE, 8 * PAGE, PROT_READ));
-	SYS(mprotect(p + 8 * PAGE, 8 * PAGE, PROT_READ | PROT_WRITE));
-	fill_marks(p + 8 * PAGE, 8 * PAGE, 92);
-	expect_exit(fork_run(nothing, NULL), 0); /* that part has an anon_vma now, with a child of its own */
-	SYS(mprotect(p, 8 * PAGE, PROT_READ | PROT_WRITE));
-	fill_marks(p, 8 * PAGE, 90);
-	expect_exit(fork_run(neighbours, p), 0);
-	neighbours(p);
+	CHECK(mmap(middle, 4 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0) == middle, "%m");
+	SYS(mprotect(middle, 2 * PAGE, PROT_READ | PROT_WRITE));
+	SYS(mprotect(middle, 4 * PAGE, PROT_NONE));
+	SYS(mprotect(p + 8 * PAGE, 4 * PAGE, PROT_NONE));
+	SYS(munmap(p + 12 * PAGE, 4 * PAGE));
+	CHECK(mprotect(middle, 12 * PAGE, PROT_READ | PROT_WRITE) == -1 && errno == ENOMEM, "into a hole");
+	fill_marks(p, 12 * PAGE, 92);
+	push_out();
+	if (mremap(p, 12 * PAGE, 24 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
+		CHECK(errno == EFAULT, "%m");
+		return;
+	}
+	check_marks(to, 12 * PAGE, 92);
 }
 
 int main(void)
 {
+	RUN(only_read); /* before there are threads: the audit compares more */
+	RUN(became_writable);
 	RUN(grow_and_shrink);
 	RUN(in_place);
 	RUN(fixed_target);
@@ -271,6 +289,5 @@ int main(void)
 	RUN(many_movers);
 	RUN(large_realloc);
 	RUN(several_at_once);
-	RUN(neighbours_after_forks);
 	return 0;
 }
