@@ -14,10 +14,12 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "reclaimer.h"
+#include "sc.h"
 #include "sup.h"
 #include "sys/uffd.h"
 
@@ -144,12 +146,38 @@ void staging_add(struct fill_run *run, const struct victim *v)
 	run->pfn[run->nr++] = v->pfn;
 }
 
+/*
+ * The machine refused to move several pages at once, none of which it need refuse alone: they may be of two vmas where the
+ * model has one.  Each half is tried by itself.
+ */
+static void fill_halves(struct stager *st, u64 addr, const u32 *pfn, u32 nr)
+{
+	for (u32 half = nr / 2, i = 0; i < nr; i += half, half = nr - i) {
+		struct fill_run run = { .st = st, .addr = addr + i * PAGE_SIZE, .nr = half };
+
+		memcpy(run.pfn, pfn + i, half * sizeof(*pfn));
+		staging_flush(&run);
+	}
+}
+
+/*
+ * Not movable at all, though it looked so (a protection key): the other way.  Not what the kernel may be writing to,
+ * which that way leaves with its old bytes.
+ */
+static void fill_by_zap(struct stager *st, u64 addr, u32 pfn)
+{
+	if (vm_writes_to(st->sup, addr))
+		mm_putback(st->sup->world, pfn);
+	else
+		zap_begin(st->sup, &(struct victim){ .pfn = pfn, .how = EVICT_ZAP }); /* mapped once */
+}
+
 /* The first `moved` pages are in their places; the machine refused the next with `err`. */
 static void on_filled(struct stager *st, const struct stager_op *op, s64 err, u32 moved)
 {
 	struct sup *sup = st->sup;
 	struct reclaimer *r = sup->reclaim;
-	u32 i;
+	u32 i, nr = 0, pfn[VICTIM_BATCH];
 
 	r->nr_filling -= op->nr;
 	for (i = 0; i < moved; i++) {
@@ -166,14 +194,16 @@ static void on_filled(struct stager *st, const struct stager_op *op, s64 err, u3
 		}
 	}
 	for (; i < op->nr; i++) {
-		u32 pfn = st->place[op->place + i].pfn;
-
+		pfn[nr++] = st->place[op->place + i].pfn;
 		place_free(st, op->place + i);
-		/* Not movable at all, though it looked so (a protection key): the other way. */
-		if (i == moved && err == -EINVAL && mm_victim_mapped(sup->world, pfn))
-			zap_begin(sup, &(struct victim){ .pfn = pfn, .how = EVICT_ZAP }); /* mapped once */
-		else
-			mm_putback(sup->world, pfn);
+	}
+	if (nr > 1 && err == -EINVAL) {
+		fill_halves(st, op->addr + moved * PAGE_SIZE, pfn, nr);
+	} else if (nr && err == -EINVAL && mm_victim_mapped(sup->world, pfn[0])) {
+		fill_by_zap(st, op->addr + moved * PAGE_SIZE, pfn[0]);
+	} else {
+		for (i = 0; i < nr; i++)
+			mm_putback(sup->world, pfn[i]);
 	}
 	evicting_end(st->space);
 }

@@ -205,7 +205,7 @@ case_unshared()
 # Programs that write to all memory that they can write to, upager's part of it, too; and by way of the kernel.
 case_written()
 {
-	local parts=$'plain\nexecutable\nof_a_child' areas
+	local parts=$'plain\nexecutable\nin_pieces\nof_a_child' areas
 	areas=$(printf 'write_all\nalone\n%.0s' 1 2 3)
 
 	run "$upager" run --memory 64M -- "$bin/trespass" 512 write

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * vmwrite [PAGES [ROUNDS]]: process_vm_writev into one's own memory and a child's, plain and executable.  The kernel holds many
+ * vmwrite [PAGES [ROUNDS]]: process_vm_writev into one's own memory and a child's, plain, executable and in pieces.  The kernel holds many
  * pages for one call, and waits in it for those that are out.
  */
 #include <sys/uio.h>
@@ -19,9 +19,8 @@ static void write_to(pid_t pid, char *to, char *from, size_t pages)
 	CHECK(process_vm_writev(pid, &local, 1, remote, 2, 0) == (ssize_t)(pages * PAGE), "process_vm_writev: %m");
 }
 
-static void own(int prot)
+static void own(char *to)
 {
-	char *to = SYS(mmap(NULL, nr_pages * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	char *from = map_anon(nr_pages * PAGE);
 
 	for (uint32_t i = 1; i <= rounds; i++) {
@@ -37,12 +36,22 @@ static void own(int prot)
 
 static void plain(void)
 {
-	own(RW);
+	own(map_anon(nr_pages * PAGE));
 }
 
 static void executable(void)
 {
-	own(RWX);
+	own(SYS(mmap(NULL, nr_pages * PAGE, RWX, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
+}
+
+/* Many mappings for the kernel, each with an anon_vma of its own; one for those who do not know of that. */
+static void in_pieces(void)
+{
+	char *to = map_anon(nr_pages * PAGE);
+
+	for (size_t i = 0; i + 3 <= nr_pages; i += 11)
+		SYS(mmap(to + i * PAGE, 3 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0));
+	own(to);
 }
 
 static void of_a_child(void)
@@ -80,6 +89,7 @@ int main(int argc, char **argv)
 	rounds = arg_or(argc, argv, 2, 200);
 	RUN(plain);
 	RUN(executable);
+	RUN(in_pieces);
 	RUN(of_a_child);
 	return 0;
 }
