@@ -30,9 +30,9 @@ prefetchers=(none cluster:8 readahead stride)
 budgets=(100% 50% 25% frames)
 frames_bytes=$((16 * 4096))
 # Programs that demand to have so many bytes in memory at once (mlock; MAP_POPULATE looked at by mincore; buffers that
-# an io_uring pins; /proc/self/mem, which does not wait for a page that is out).
+# an io_uring pins, or the kernel for a call; /proc/self/mem, which does not wait for a page that is out).
 declare -A floor=([lock]=$((512 << 10)) [mapflags]=$((256 << 10)) [advise]=$((256 << 10))
-	[aio]=$((256 << 10)) [peers]=$((512 << 10)))
+	[aio]=$((256 << 10)) [peers]=$((512 << 10)) [torture]=$((128 << 10)))
 
 # Those that take minutes in 16 frames: there only with -f.
 long=" threads threads-static threads-static-pie forktree threadfork execs mapfixed manyvmas mmapops real.busybox real.confined real.gcc real.layouts
