@@ -127,34 +127,41 @@ int remote_begin_at_call(struct remote *r, pid_t tid, void (*idle)(void *arg), v
 	return next_syscall_stop(r); /* the exit of the call that did not run */
 }
 
+/* Returns 0: at its exit stop, -EFAULT: the site cannot be executed, or -ESRCH: dead. */
+static int try_call(struct remote *r, const sc_regs *regs, int (*serve)(void *arg), void *arg)
+{
+	siginfo_t info;
+	int ret;
+
+	(void)tracee_set_regs(r->tid, regs);
+	ret = next_syscall_stop(r); /* entry */
+	if (ret)
+		return ret;
+	(void)tracee_resume_to_syscall(r->tid, 0);
+	/* No siginfo: it has not stopped again, or is dead. */
+	while (serve && serve(arg) == -EAGAIN && tracee_get_siginfo(r->tid, &info) == -ESRCH &&
+	       !tracee_is_zombie(r->tid))
+		;
+	return wait_syscall_stop(r); /* exit */
+}
+
 /* The call of `regs`; `serve`, if there is one, while it runs.  Returns 0, or -ESRCH: dead. */
 static int make_call(struct remote *r, long *result, const sc_regs *regs, int (*serve)(void *arg), void *arg)
 {
-	siginfo_t info;
 	int ret;
 
 	if (r->death.event != TE_NONE)
 		return -ESRCH;
 	do {
-		(void)tracee_set_regs(r->tid, regs);
-		ret = next_syscall_stop(r); /* entry */
-		if (ret == -EFAULT) {
-			*result = ret;
-			return 0;
-		}
-		if (ret)
-			return ret;
-		(void)tracee_resume_to_syscall(r->tid, 0);
-		/* No siginfo: it has not stopped again, or is dead. */
-		while (serve && serve(arg) == -EAGAIN && tracee_get_siginfo(r->tid, &info) == -ESRCH &&
-		       !tracee_is_zombie(r->tid))
-			;
-		ret = wait_syscall_stop(r); /* exit */
-		if (ret)
-			return ret;
-		*result = call_result(r);
-	} while (sc_is_restart(*result)); /* a SIGSTOP was pending */
-	return 0;
+		ret = try_call(r, regs, serve, arg);
+		if (!ret)
+			*result = call_result(r);
+	} while (!ret && sc_is_restart(*result)); /* a SIGSTOP was pending */
+	if (ret == -EFAULT) {
+		*result = ret;
+		ret = 0;
+	}
+	return ret;
 }
 
 int remote_syscall(struct remote *r, long *result, long nr, u64 a0, u64 a1, u64 a2, u64 a3,
