@@ -150,6 +150,14 @@ SC_DECLARE(affinity);
 
 /* sc_uring.c */
 SC_DECLARE(uring_register);
+/*
+ * Make the page at `addr` present, its own and not protected.  *wait: something else may leave for it, or come first; false once
+ * that was in vain.  Returns 0, or -EFAULT.
+ */
+int sc_bring_writable(struct space *space, u64 addr, bool *wait);
+
+/* sc_futex.c */
+SC_DECLARE(futex);
 
 /* sc_seccomp.c: a program's own filter, rewritten so that ours survives it */
 enum sc_verdict sc_seccomp_enter(struct sup *, struct task *);

@@ -6,6 +6,7 @@
  * upager cannot support is a row that refuses, with the errno a program is prepared for.
  */
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/io_uring.h>
 #include <linux/mman.h>
 #include <linux/sched.h>
@@ -31,6 +32,10 @@
 
 /* io_uring_register(2): the highest bit of the opcode says that the ring's descriptor is an index. */
 #define URING(op, also) { .match = FILTER_EQUAL, .arg = 1, .mask = 0x7fffffffUL & ~(u64)(also), .value = (op) }
+
+/* futex(2): an operation, and the one that differs by the bit `also`; whether PRIVATE or CLOCK_REALTIME. */
+#define FUTEX(op, also) \
+	{ .match = FILTER_EQUAL, .arg = 1, .mask = (u32)FUTEX_CMD_MASK & ~(u64)(also), .value = (op) & ~(u64)(also) }
 
 /* arch_prctl(2) codes that are in no header of Debian 12. */
 #define ARCH_SHSTK_ENABLE 0x5001
@@ -62,6 +67,12 @@ const struct sc_row sc_table[] = {
 		    URING(IORING_REGISTER_BUFFERS_UPDATE, 0), URING(IORING_REGISTER_PBUF_RING, 0) },
 	  .nr_when = 4 },
 	{ SYS_process_vm_writev, "process_vm_writev", SC_STAGED, sc_vm_write_enter, sc_vm_write_leave },
+	/* Words that the kernel writes to in a way for which userfaultfd does nothing: PI, FUTEX_WAKE_OP. */
+	{ SYS_futex, "futex", 0, sc_futex_enter, sc_futex_leave,
+	  .when = { FUTEX(FUTEX_LOCK_PI, FUTEX_LOCK_PI ^ FUTEX_UNLOCK_PI),
+		    FUTEX(FUTEX_TRYLOCK_PI, FUTEX_TRYLOCK_PI ^ FUTEX_CMP_REQUEUE_PI),
+		    FUTEX(FUTEX_WAKE_OP, FUTEX_WAKE_OP ^ FUTEX_LOCK_PI2), FUTEX(FUTEX_WAIT_REQUEUE_PI, 0) },
+	  .nr_when = 4 },
 	/* New address spaces. */
 	{ SYS_fork, "fork", SC_MM | SC_FORK, sc_clone_enter, sc_clone_leave },
 	{ SYS_vfork, "vfork", SC_MM | SC_FORK, sc_clone_enter, sc_clone_leave },

@@ -142,8 +142,7 @@ static bool wait_for_room(struct sup *sup)
 	return false;
 }
 
-/* Returns 0, or -EFAULT. */
-static int bring_writable(struct space *space, u64 addr, bool *wait)
+int sc_bring_writable(struct space *space, u64 addr, bool *wait)
 {
 	struct reclaim *r = mm_reclaim(space->sup->world);
 	struct vm_fault vmf = { .address = addr, .flags = FAULT_FLAG_WRITE | FAULT_FLAG_WP };
@@ -179,7 +178,7 @@ static void bring_all(struct space *space, const struct pins *p)
 				return;
 			if (addr < v.start || !(v.vm_flags & VM_WRITE))
 				return;
-			if (!(v.vm_flags & VM_UNMANAGED) && bring_writable(space, addr, &wait))
+			if (!(v.vm_flags & VM_UNMANAGED) && sc_bring_writable(space, addr, &wait))
 				return;
 		}
 	}

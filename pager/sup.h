@@ -121,6 +121,7 @@ struct task {
 	struct space *space;         /* NULL: before the first exec, or not yet known */
 	enum task_state state;
 	bool first_stop_seen;        /* NEWBORN: it is stopped and waits for its parent's event */
+	u32 futex_again;             /* sc_futex.c: calls made anew, in a row, for a page that was there */
 	u64 clear_tid;               /* where the kernel writes 0 when it exits; 0: nowhere */
 	bool exiting;                /* past PTRACE_EVENT_EXIT */
 	enum { INIT_UNKNOWN, INIT_NO, INIT_YES } init; /* it is of the first process of a PID namespace */
