@@ -61,9 +61,8 @@ static bool prepare_robust_list(struct task *t)
 	struct robust_list_head *addr, head;
 	struct robust_list entry;
 	bool ready = true;
+	u64 at, mark = 0; /* an entry that was met before (Brent's cycle detection) */
 	size_t len;
-	u64 at;
-
 	int ret;
 
 	if (syscall(SYS_get_robust_list, t->tid, &addr, &len) || !addr || len != sizeof(head))
@@ -75,7 +74,10 @@ static bool prepare_robust_list(struct task *t)
 		ready &= make_writable(t->space, ((u64)head.list_op_pending & ~1UL) +
 							 (u64)head.futex_offset);
 	at = (u64)head.list.next & ~1UL;
-	for (int i = 0; i < ROBUST_LIST_MAX && at && at != (u64)addr; i++) {
+	/* A list whose head is a copy of another's does not come back to it, and goes round: once is enough. */
+	for (int i = 0; i < ROBUST_LIST_MAX && at && at != (u64)addr && at != mark; i++) {
+		if (!(i & (i - 1)))
+			mark = at;
 		ready &= make_writable(t->space, at + (u64)head.futex_offset);
 		ret = space_read_now(t, at, &entry, sizeof(entry));
 		if (ret)

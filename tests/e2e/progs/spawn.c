@@ -3,6 +3,7 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <spawn.h>
+#include <linux/futex.h>
 #include "e2e.h"
 
 extern char **environ;
@@ -353,6 +354,37 @@ static void robust_mutex_of_a_dead_thread(void)
 	SYS(munmap(robust, PAGE));
 }
 
+static void *die_with_copied_list(void *unused)
+{
+	static struct robust_list_head copy;
+	struct robust_list_head *head;
+	size_t len;
+
+	CHECK(pthread_mutex_lock(robust) == 0);
+	SYS(syscall(SYS_get_robust_list, 0, &head, &len));
+	copy = *head;
+	SYS(syscall(SYS_set_robust_list, &copy, len));
+	return NULL;
+}
+
+/* Such a list never comes back to the head that the kernel knows. */
+static void robust_list_goes_round(void)
+{
+	pthread_mutexattr_t attr;
+	pthread_t t;
+
+	robust = map_anon(PAGE);
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	for (int i = 0; i < 50; i++) {
+		pthread_mutex_init(robust, &attr);
+		CHECK(pthread_create(&t, NULL, die_with_copied_list, NULL) == 0);
+		CHECK(pthread_join(t, NULL) == 0);
+		CHECK(pthread_mutex_lock(robust) == EOWNERDEAD, "lock of a dead thread's mutex");
+	}
+	SYS(munmap(robust, PAGE));
+}
+
 /* A child that its pidfd calls dead is there for each wait that does not wait. */
 static void dead_child_can_be_waited_for(void)
 {
@@ -409,6 +441,7 @@ int main(int argc, char **argv)
 	RUN(clone3_untraced_again);
 	RUN(exiting_task_clears_its_tid);
 	RUN(robust_mutex_of_a_dead_thread);
+	RUN(robust_list_goes_round);
 	RUN(dead_child_can_be_waited_for);
 	RUN(clone3_bad_arguments);
 	return 0;
