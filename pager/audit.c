@@ -17,9 +17,10 @@
  *  R20 a page on its way out of memory or back (pte_info.busy): a stub may or may not have moved it yet.
  *  R21 a task that a signal ends may have died within an exec, with an address space of which no stop told us.
  *  R22 the kernel may have two vmas where the model has one: what it fills before we arm it (MAP_POPULATE) has an anon_vma
- *     of its own by then, before 6.16 it merges less, and names and NUMA policies keep vmas apart of which we do not know.
+ *     of its own by then, and names and NUMA policies keep vmas apart of which we do not know.
  *     Never the reverse, for a call on one vma of the kernel's must be one on one of the model's (mremap); but with threads
- *     one's fault may give the kernel's vma an anon_vma before another's call, and the model's vma after it.
+ *     one's fault may give the kernel's vma an anon_vma before another's call, and the model's vma after it, and before 6.16
+ *     other rules decided.
  *
  * audit_counters.c and audit_frames.c go on with R7.
  */
@@ -168,7 +169,7 @@ static bool audit_vmas(struct space *space, const char *after)
 		space_resync(space);
 		same = same_vmas(space->mm, &sup->audit_maps, &d);
 	}
-	if (same && !space->had_threads && is_finer(space->mm, &sup->audit_maps, &border)) {
+	if (same && sup->merges_exactly && !space->had_threads && is_finer(space->mm, &sup->audit_maps, &border)) {
 		sup_fail(sup, "audit after %s of process %d: the model has two vmas at %lx, the kernel one", after,
 			 space->pid, border);
 		return false;

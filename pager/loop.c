@@ -300,6 +300,7 @@ static int check_machine(struct sup *sup)
 	}
 	sup->uffd_features = UFFD_FEATURES_REQUIRED |
 			     (caps.uffd_features & (UFFD_FEATURE_MOVE | UFFD_FEATURE_POISON));
+	sup->merges_exactly = caps.version >= (6 << 16 | 16 << 8);
 	sup->vdso_site = remote_vdso_site();
 	sup->secret = sup->shared->secret;
 	sup->listener = -1;

@@ -151,8 +151,8 @@ SC_DECLARE(affinity);
 /* sc_uring.c */
 SC_DECLARE(uring_register);
 /*
- * Make the page at `addr` present, its own and not protected.  *wait: something else may leave for it, or come first; false once
- * that was in vain.  Returns 0, or -EFAULT.
+ * Make the page at `addr` present, its own and not protected.  *wait: something else may leave for it; false once that was
+ * in vain.  Returns 0, or -EFAULT.
  */
 int sc_bring_writable(struct space *space, u64 addr, bool *wait);
 

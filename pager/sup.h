@@ -161,6 +161,7 @@ struct sup {
 	u64 uffd_features;
 	int listener;             /* of our filter: how a task is given uffd_dev; -1 */
 	int uffd_dev;             /* /dev/userfaultfd; -1 */
+	bool merges_exactly;      /* the kernel's rule for merging vmas is the model's: audit.c, R22 */
 	u64 secret;               /* last argument of calls we inject (sc_seccomp.c) */
 	u64 vdso_site;            /* offset of a syscall instruction in the vdso; 0: none */
 	struct placement placement;

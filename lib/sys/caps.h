@@ -19,7 +19,7 @@ typedef int caps_t;
 /* What `upager run` must know before it starts a program.  Plain data, owned by the caller. */
 struct caps {
 	char release[65]; /* uname -r */
-	u32 version;	  /* major << 16 | minor << 8 | patch; only for messages */
+	u32 version;	  /* major << 16 | minor << 8 | patch; for messages and for the audit */
 
 	caps_t uffd_syscall; /* userfaultfd(0): faults of system calls too.  -EPERM: no privilege */
 	caps_t uffd_dev;     /* the same through /dev/userfaultfd */

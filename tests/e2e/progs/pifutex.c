@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Futex operations by which the kernel itself writes to the futex's word: priority inheritance and FUTEX_WAKE_OP.  It cannot wait
- * there for a page that is missing, write-protected by a fork, or out of memory.
+ * Futex operations by which the kernel itself writes to the futex's word: priority inheritance and FUTEX_WAKE_OP.  It cannot
+ * wait there for a page that is missing, write-protected by a fork, or out of memory.
  */
 #include <linux/futex.h>
 #include "e2e.h"

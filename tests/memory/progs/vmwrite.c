@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * vmwrite [PAGES [ROUNDS]]: process_vm_writev into one's own memory and a child's, plain, executable and in pieces.  The kernel holds many
- * pages for one call, and waits in it for those that are out.
+ * vmwrite [PAGES [ROUNDS]]: process_vm_writev into one's own memory and a child's, plain, executable and in pieces.  The
+ * kernel holds many pages for one call, and waits in it for those that are out.
  */
 #include <sys/uio.h>
 #include "pressure.h"
