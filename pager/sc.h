@@ -150,6 +150,8 @@ SC_DECLARE(affinity);
 
 /* sc_uring.c */
 SC_DECLARE(uring_register);
+/* Is the page at `addr` present, its own and not protected? */
+bool sc_is_writable(const struct space *space, u64 addr);
 /*
  * Make the page at `addr` present, its own and not protected.  *wait: something else may leave for it; false once that was
  * in vain.  Returns 0, or -EFAULT.

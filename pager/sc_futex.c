@@ -33,14 +33,6 @@ static u64 written_word(const struct task *t)
 	}
 }
 
-static bool is_ready(struct space *space, u64 addr)
-{
-	struct pte_info pte;
-
-	mm_lookup_pte(space->mm, addr, &pte);
-	return pte.state == PTE_PRESENT && !pte.wp && !pte.busy;
-}
-
 /* Is it memory of ours that the program may write to? */
 static bool is_ours(struct space *space, u64 addr)
 {
@@ -76,7 +68,7 @@ void sc_futex_leave(struct sup *sup, struct task *t, long result)
 		t->futex_again = 0;
 		return;
 	}
-	if (is_ready(t->space, addr) && ++t->futex_again > FUTEX_AGAIN) {
+	if (sc_is_writable(t->space, addr) && ++t->futex_again > FUTEX_AGAIN) {
 		t->futex_again = 0;
 		return;
 	}

@@ -210,7 +210,7 @@ static bool move_piece(struct mm_struct *mm, u64 from, u64 len, u64 new_len, int
 }
 
 /*
- * The kernel has moved what is one vma for it and several for the model (which merges less after forks), or several vmas at
+ * The kernel has moved what is one vma for it and several for the model (with threads: audit.c, R22), or several vmas at
  * once, which it does since 6.17.  Each goes to its place at the same distance; the last one may grow.
  * Returns false when the model cannot follow.
  */

@@ -142,6 +142,14 @@ static bool wait_for_room(struct sup *sup)
 	return false;
 }
 
+bool sc_is_writable(const struct space *space, u64 addr)
+{
+	struct pte_info pte;
+
+	mm_lookup_pte(space->mm, addr, &pte);
+	return pte.state == PTE_PRESENT && !pte.wp && !pte.busy;
+}
+
 int sc_bring_writable(struct space *space, u64 addr, bool *wait)
 {
 	struct reclaim *r = mm_reclaim(space->sup->world);
@@ -149,8 +157,7 @@ int sc_bring_writable(struct space *space, u64 addr, bool *wait)
 	struct pte_info pte;
 	int ret;
 
-	mm_lookup_pte(space->mm, addr, &pte);
-	if (pte.state == PTE_PRESENT && !pte.wp && !pte.busy)
+	if (sc_is_writable(space, addr))
 		return 0;
 	*wait = *wait && wait_for_room(space->sup);
 	ret = space_bring(space, addr, FAULT_FLAG_WRITE, false);

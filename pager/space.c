@@ -204,12 +204,15 @@ int space_pagemap(struct space *space)
 
 #define ADOPT_PAGES	512
 
-static bool is_unknown_zero_page(const struct space *space, u64 addr, u64 entry)
+static bool is_zero_page(u64 entry)
+{
+	return entry & PAGEMAP_PRESENT && !(entry & PAGEMAP_EXCLUSIVE) && kpageflags(PAGEMAP_PFN(entry)) & KPF_ZERO_PAGE;
+}
+
+static bool is_unknown(const struct space *space, u64 addr)
 {
 	struct pte_info pte;
 
-	if (!(entry & PAGEMAP_PRESENT) || entry & PAGEMAP_EXCLUSIVE || !(kpageflags(PAGEMAP_PFN(entry)) & KPF_ZERO_PAGE))
-		return false;
 	mm_lookup_pte(space->mm, addr, &pte);
 	return pte.state == PTE_NONE;
 }
@@ -222,7 +225,9 @@ static s64 zero_pages(const struct space *space, u64 addr, const u64 *entries, s
 {
 	s64 n = 0;
 
-	while (n < nr && is_unknown_zero_page(space, addr + n * PAGE_SIZE, entries[n]))
+	/* An entry like the one before it is of the same page: the kernel need not be asked again. */
+	while (n < nr && ((n && entries[n] == entries[n - 1]) || is_zero_page(entries[n])) &&
+	       is_unknown(space, addr + n * PAGE_SIZE))
 		n++;
 	return n && !uffd_writeprotect(space->uffd, range_of(addr, n * PAGE_SIZE), true, false) ? n : 0;
 }

@@ -146,18 +146,24 @@ void staging_add(struct fill_run *run, const struct victim *v)
 	run->pfn[run->nr++] = v->pfn;
 }
 
+static void fill_again(struct stager *st, u64 addr, const u32 *pfn, u32 nr)
+{
+	struct fill_run run = { .st = st, .addr = addr, .nr = nr };
+
+	memcpy(run.pfn, pfn, nr * sizeof(*pfn));
+	staging_flush(&run);
+}
+
 /*
  * The machine refused to move several pages at once, none of which it need refuse alone: they may be of two vmas where the
  * model has one.  Each half is tried by itself.
  */
 static void fill_halves(struct stager *st, u64 addr, const u32 *pfn, u32 nr)
 {
-	for (u32 half = nr / 2, i = 0; i < nr; i += half, half = nr - i) {
-		struct fill_run run = { .st = st, .addr = addr + i * PAGE_SIZE, .nr = half };
+	u32 half = nr / 2;
 
-		memcpy(run.pfn, pfn + i, half * sizeof(*pfn));
-		staging_flush(&run);
-	}
+	fill_again(st, addr, pfn, half);
+	fill_again(st, addr + half * PAGE_SIZE, pfn + half, nr - half);
 }
 
 /*
