@@ -164,6 +164,17 @@ static void on_seccomp(struct sup *sup, struct task *t)
 	on_stop_call(sup, t);
 }
 
+void sc_change_arg(struct task *t, int n, u64 value)
+{
+	sc_regs regs;
+
+	if (tracee_get_regs(t->tid, &regs))
+		return; /* dying */
+	sc_set_arg(&regs, n, value);
+	if (!tracee_set_regs(t->tid, &regs))
+		t->call.regs_changed = true;
+}
+
 /* Give the program back the argument registers that we changed for the call. */
 static void restore_args(struct task *t)
 {

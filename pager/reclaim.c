@@ -369,6 +369,16 @@ void reclaim_tick(struct sup *sup)
 	sup->reclaim->waiting = false; /* whoever is refused again says so */
 }
 
+#define ABOVE_MAX_PAGES 256
+
+bool reclaim_has_room(const struct sup *sup, u64 nr_pages)
+{
+	const struct mm_world *world = sup->world;
+
+	return !sup->reclaim || nr_pages + mm_over(world) <=
+		mm_room(world) + u64_min(sup->reclaim->budget / 4, ABOVE_MAX_PAGES);
+}
+
 bool reclaim_due(struct sup *sup)
 {
 	return sup->reclaim && sup->reclaim->calls_due && space_with_calls_due(sup);

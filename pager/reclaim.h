@@ -43,6 +43,11 @@ void reclaim_put_spaces(struct sup *sup);
 void reclaim_tick(struct sup *sup);
 /* Keep room; let go on who waits for it.  To be called when events have been handled.  O(1) when there is room. */
 void reclaim_work(struct sup *sup);
+/*
+ * May the kernel fill so many pages by itself, at once?  A quarter of the budget, up to 1 MiB, may stand above it
+ * until as many others have left.
+ */
+bool reclaim_has_room(const struct sup *sup, u64 nr_pages);
 /* Send the stubs what reclaim_work() has left for later.  To be called before any wait. */
 void reclaim_kick(struct sup *sup);
 /* Is this completion for the reclaimer?  Then act on it. */

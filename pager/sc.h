@@ -59,6 +59,10 @@ size_t sc_row_index(const struct sc_row *row);
  */
 int must_check sc_build_filter(struct sock_fprog *prog, u64 secret, bool staged);
 
+/* on_stop.c */
+/* Let the call that t is stopped at run with argument n changed.  The program does not see that in its registers. */
+void sc_change_arg(struct task *t, int n, u64 value);
+
 /* sc_mm.c */
 #define SC_DECLARE(name)                                          \
 	enum sc_verdict sc_##name##_enter(struct sup *, struct task *); \

@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "mm/mm_query.h"
+#include "reclaim.h"
 #include "sc.h"
 #include "stager.h"
 #include "sys/uapi.h"
@@ -117,6 +118,19 @@ bool sc_mmap_is_prompt(const sc_regs *regs)
 	return mmap_is_managed(flags) && !(flags & (MAP_POPULATE | MAP_LOCKED));
 }
 
+/*
+ * MAP_POPULATE is a wish, which the kernel would grant above the budget: where there is no room for all of it, the pages
+ * come one by one when they are touched.  MAP_LOCKED is more than a wish.
+ */
+static void drop_populate(struct sup *sup, struct task *t)
+{
+	u64 flags = arg(t, 3);
+
+	if (flags & MAP_POPULATE && !(flags & MAP_LOCKED) && mmap_is_managed(flags) &&
+	    !reclaim_has_room(sup, arg(t, 1) >> PAGE_SHIFT))
+		sc_change_arg(t, 3, flags & ~(u64)MAP_POPULATE);
+}
+
 enum sc_verdict sc_mmap_enter(struct sup *sup, struct task *t)
 {
 	u64 flags = arg(t, 3);
@@ -139,6 +153,7 @@ enum sc_verdict sc_mmap_enter(struct sup *sup, struct task *t)
 	if (a.file)
 		vm_file_put(a.file);
 	place_mmap(sup, t);
+	drop_populate(sup, t);
 	return watch(t, ret);
 }
 

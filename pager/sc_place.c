@@ -6,7 +6,7 @@
  * (mm_get_unmapped_area); the kernel is told by the address argument, which is a wish that it grants when the
  * place is free.  Should it not be, because the model is behind, the kernel chooses another: no program
  * loses memory for it.  Only mremap knows no wishes: it gets MREMAP_FIXED.  After the call the program's
- * registers are as it set them (call.regs_changed).
+ * registers are as it set them (sc_change_arg).
  *
  * What the kernel itself places at exec follows from personality(2) (front.c) and from
  * RLIMIT_STACK.  Linux: get_unmapped_area; it has no counterpart of this indirection.
@@ -39,18 +39,6 @@ u64 place_mmap_base(const struct sup *sup, pid_t pid, u64 stack_guard_gap)
 	return mm_mmap_base(sup->opt->layout, stack.rlim_cur, stack_guard_gap);
 }
 
-/* Let the call run with argument `n` changed. */
-static void set_arg(struct task *t, int n, u64 value)
-{
-	sc_regs regs;
-
-	if (tracee_get_regs(t->tid, &regs))
-		return; /* dying */
-	sc_set_arg(&regs, n, value);
-	if (!tracee_set_regs(t->tid, &regs))
-		t->call.regs_changed = true;
-}
-
 /*
  * Drivers place their mappings by rules of their own; io_uring even refuses a wish with EINVAL.  Then the
  * kernel chooses, which is repeatable as long as the rest is.
@@ -78,7 +66,7 @@ void place_mmap(struct sup *sup, struct task *t)
 	addr = mm_get_unmapped_area(t->space->mm, sc_arg(&t->call.regs, 0),
 				    sc_arg(&t->call.regs, 1), flags & MAP_32BIT);
 	if (addr >= 0) /* else the kernel finds the errno */
-		set_arg(t, 0, (u64)addr);
+		sc_change_arg(t, 0, (u64)addr);
 }
 
 void place_mremap(struct sup *sup, struct task *t)
@@ -93,9 +81,9 @@ void place_mremap(struct sup *sup, struct task *t)
 				 (int)flags, sc_arg(regs, 4));
 	if (addr < 0)
 		return;
-	set_arg(t, 4, (u64)addr);
+	sc_change_arg(t, 4, (u64)addr);
 	if (!(flags & MREMAP_DONTUNMAP)) /* which takes a wish */
-		set_arg(t, 3, flags | MREMAP_FIXED);
+		sc_change_arg(t, 3, flags | MREMAP_FIXED);
 }
 
 /* Do our segment ids mean the same as the task's? */
@@ -119,5 +107,5 @@ void place_shmat(struct sup *sup, struct task *t)
 		return; /* the kernel chooses */
 	addr = mm_get_unmapped_area(t->space->mm, 0, ds.shm_segsz, false);
 	if (addr >= 0)
-		set_arg(t, 1, (u64)addr);
+		sc_change_arg(t, 1, (u64)addr);
 }

@@ -274,6 +274,7 @@ case_budget()
 	within "first touches in a row" $((2 << 20)) --fault-around 512 -- "$bin/patient" 65536
 	within "prefetch" $((2 << 20)) --prefetch cluster:32 -- "$bin/patient" 32768
 	within "sixteen frames" $((64 << 10)) -- "$bin/hammer" 1024 2 2000
+	within "filled by the kernel" $((4 << 20)) -- "$bin/populate" 32768 2
 	within "transfers into memory" $((1 << 20)) -- "$bin/directio" 2048 32 50
 }
 
