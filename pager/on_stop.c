@@ -390,6 +390,7 @@ static void on_signal_stop(struct sup *sup, struct task *t, int sig)
 	placement_event(sup, t, now_ns());
 	note_root_signal(sup, t, sig);
 	before_dump(sup, t, sig);
+	sc_restart_if_ignored(t, sig);
 	resume_with(t, sig);
 }
 

@@ -2,7 +2,7 @@
 /*
  * sc.h - the trapped system calls as data: one row each (strace's syscallent.h is the model).
  *
- * sc_table.c holds the rows; sc_mm.c, sc_proc.c, sc_area.c, sc_listing.c, sc_sched.c, sc_seccomp.c and sc_uring.c what
+ * sc_table.c holds the rows; sc_mm.c, sc_proc.c, sc_area.c, sc_listing.c, sc_restart.c, sc_sched.c, sc_seccomp.c and sc_uring.c what
  * they do.
  * A call goes: enter() at the seccomp stop, before the kernel runs it; then, if enter() said
  * SC_WATCH, leave() at its exit stop with the kernel's result.
@@ -62,6 +62,10 @@ int must_check sc_build_filter(struct sock_fprog *prog, u64 secret, bool staged)
 /* on_stop.c */
 /* Let the call that t is stopped at run with argument n changed.  The program does not see that in its registers. */
 void sc_change_arg(struct task *t, int n, u64 value);
+
+/* sc_restart.c */
+/* `sig` is about to be delivered: if t ignores it, and it ended a call that would wait on natively, have that wait on. */
+void sc_restart_if_ignored(struct task *t, int sig);
 
 /* sc_mm.c */
 #define SC_DECLARE(name)                                          \

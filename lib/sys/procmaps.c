@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -416,6 +417,15 @@ bool proc_catches(pid_t tid, int sig)
 	struct status_signals s;
 
 	return status_signals(tid, &s) && (s.caught & 1ULL << (sig - 1));
+}
+
+bool proc_ignores(pid_t tid, int sig)
+{
+	struct status_signals s;
+	u64 bit = 1ULL << (sig - 1);
+	bool by_default = sig == SIGCHLD || sig == SIGCONT || sig == SIGURG || sig == SIGWINCH;
+
+	return status_signals(tid, &s) && (s.ignored & bit || (by_default && !(s.caught & bit)));
 }
 
 bool proc_dumps_core(pid_t tid, int sig)

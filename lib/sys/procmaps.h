@@ -106,6 +106,8 @@ pid_t proc_child(pid_t tgid, pid_t tid, bool (*is)(pid_t child, void *arg), void
 bool proc_is_init(pid_t tid);
 /* Has it a handler for `sig`? */
 bool proc_catches(pid_t tid, int sig);
+/* Has it asked to ignore `sig`, or is that the default and not changed? */
+bool proc_ignores(pid_t tid, int sig);
 
 /* Would `sig`, delivered to task `tid` now, write a core file: no handler, not ignored, RLIMIT_CORE not 0? */
 bool proc_dumps_core(pid_t tid, int sig);

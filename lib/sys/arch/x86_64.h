@@ -82,6 +82,12 @@ static inline bool sc_is_restart(long result)
 	return result <= -512 && result >= -516;
 }
 
+/* At a signal's stop in a call: to be made again when no handler runs before (-ERESTARTNOHAND), else EINTR. */
+static inline void sc_set_restart(sc_regs *r)
+{
+	r->rax = (u64)-514;
+}
+
 /* At an exit stop. */
 static inline void sc_set_result(sc_regs *r, long result)
 {
