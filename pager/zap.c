@@ -178,7 +178,7 @@ static void zap_survivor(struct sup *sup, const struct zap_map *map)
 
 	if (!map->failed || space_peek(map->space, map->addr, &byte, 1))
 		return;
-	mm_readopt(map->space->mm, map->addr);
+	mm_readopt(map->space->mm, map->addr, true);
 }
 
 void zap_dropped(struct stager *st, const struct stager_op *op, s64 err)

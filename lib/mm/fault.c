@@ -191,10 +191,8 @@ static enum fault_result around_refused(struct mm_struct *mm, u64 addr, int err)
 /* Zero pages that could not be protected (-EBUSY): the program may write to them unheard, so each has a frame from now on. */
 static void adopt_unprotected(struct mm_struct *mm, struct range r)
 {
-	zap_page_range(mm, r, NULL);
 	for (; r.start < r.end; r.start += PAGE_SIZE)
-		if (mm_adopt_page(mm, r.start, false, false))
-			BUG("out of memory for a page that is there");
+		mm_readopt(mm, r.start, false);
 }
 
 /* ---- handlers; addr is the page's, the pte is none ---- */

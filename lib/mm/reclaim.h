@@ -161,8 +161,11 @@ void mm_unstaged(struct mm_world *world, u32 pfn, struct mm_struct *mm, u64 addr
 /* The machine has no copy any more; the slot holds its bytes (`clean`: and did already). */
 void mm_evicted(struct mm_world *world, u32 pfn, bool clean);
 
-/* The pte at addr is a swap pte, but the machine has the page, write-protected: it is a page of mm's own. */
-void mm_readopt(struct mm_struct *mm, u64 addr);
+/*
+ * The pte at addr is a swap pte or names the zero page or a frame that is shared, but the machine has a page there, which
+ * is mm's own: a new frame.  `wp`: the machine has it write-protected.
+ */
+void mm_readopt(struct mm_struct *mm, u64 addr, bool wp);
 
 /*
  * The machine has given one mapping of a shared page a page of its own, without a fault: it was pinned at a fork, or

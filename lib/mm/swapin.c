@@ -161,10 +161,10 @@ void mm_unstaged(struct mm_world *world, u32 pfn, struct mm_struct *mm, u64 addr
 	reclaim_putback(world, frame, RECLAIM_TOUCHED);
 }
 
-void mm_readopt(struct mm_struct *mm, u64 addr)
+void mm_readopt(struct mm_struct *mm, u64 addr, bool wp)
 {
 	zap_page_range(mm, range_of(addr, PAGE_SIZE), NULL);
-	if (mm_adopt_page(mm, addr, false, true))
+	if (mm_adopt_page(mm, addr, false, wp))
 		BUG("out of memory for a page that is there");
 }
 
@@ -177,7 +177,7 @@ bool mm_unshared(struct mm_struct *mm, u64 addr, u32 pfn)
 	BUG_ON(!vma || !pte_present(pte) || pte_pfn(pte) != pfn || old->mapcount < 2);
 	if (!pte_wp(pte) || pte_lazyfree(pte) || anon_vma_prepare(vma) || frame_reserve(mm->world, 0, 1))
 		return false;
-	mm_readopt(mm, addr);
+	mm_readopt(mm, addr, true);
 	frame_copied(mm, old, pfn_to_frame(mm->world, pte_pfn(pte_lookup(mm, addr))));
 	return true;
 }

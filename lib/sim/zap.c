@@ -91,7 +91,7 @@ static void take_survivors(struct sim *sim, const struct sim_job *job)
 		if (!job->map[i].failed || p->state == SIM_NONE)
 			continue;
 		alloc_fail_at(0);
-		mm_readopt(s->mm, job->map[i].addr);
+		mm_readopt(s->mm, job->map[i].addr, true);
 		p->lag = true;
 	}
 }

@@ -264,7 +264,7 @@ static void test_readopt_of_page_that_stayed_is_own_protected_page(void **state)
 	struct victim v = isolate(mm);
 
 	mm_evicted(mm->world, v.pfn, false);
-	mm_readopt(child, BASE);
+	mm_readopt(child, BASE, true);
 	assert_int_equal(pte_at(child, 0).state, PTE_PRESENT);
 	assert_true(pte_at(child, 0).wp);
 	assert_int_equal(slot_count(mm, v.slot), 1);
