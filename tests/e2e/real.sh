@@ -2,25 +2,26 @@
 # SPDX-License-Identifier: MIT
 # Real programs of Debian packages, compared with their native run byte for byte.
 #
-#	real.sh -u /path/to/upager [-b BINDIR] [-c CHECKLEVEL] [-o "upager options"] [-t SECONDS] [-n WRAPPER] [NAME…]
+#	real.sh -u /path/to/upager [-b BINDIR] [-c CHECKLEVEL] [-o "upager options"] [-t SECONDS] [-p PART] [-n WRAPPER] [NAME…]
 #
 # Each script real/NAME.sh (or .py) runs natively and then, whole, under `upager run`, in an empty folder
 # with the same path and environment.  The same must come out: stdout, stderr, the way it ended, and
 # every file in the folder.  A script with a line "# inside" runs natively both times and puts
 # "upager run --" before the programs it starts by itself ($RUN).  With -n they only run natively, through
-# WRAPPER.
+# WRAPPER.  -p 16: each script does all kinds of things that it does, but a sixteenth of the work (PART in its environment).
 # Prints "ok NAME" or "FAIL NAME" with the first difference; status 1 on any failure.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-upager=${UPAGER:-} bin=$here level=1 extra= limit=90 wrapper=
+upager=${UPAGER:-} bin=$here level=1 extra= limit=90 part=1 wrapper=
 
-while getopts u:b:c:o:t:n: opt; do
+while getopts u:b:c:o:t:p:n: opt; do
 	case $opt in
 	u) upager=$OPTARG ;;
 	b) bin=$OPTARG ;;
 	c) level=$OPTARG ;;
 	o) extra=$OPTARG ;;
 	t) limit=$OPTARG ;;
+	p) part=$OPTARG ;;
 	n) wrapper=$OPTARG ;;
 	*) sed -n '5s/^#	//p' "$0" >&2; exit 2 ;;
 	esac
@@ -44,8 +45,8 @@ run()
 	(
 		cd "$work/dir" || exit 2
 		exec env -i PATH=/usr/bin:/bin HOME="$work/dir" TMPDIR="$work/dir" LC_ALL=C TZ=UTC \
-			SRC="$here" RUN="$RUN" "$bin/runone" -t "$limit" -o "$work/$kind/stdout" \
-			-e "$work/$kind/stderr" -s "$work/$kind/status" -- "$@" "$script"
+			SRC="$here" RUN="$RUN" PART="$part" "$bin/runone" -t "$limit" \
+			-o "$work/$kind/stdout" -e "$work/$kind/stderr" -s "$work/$kind/status" -- "$@" "$script"
 	)
 	(cd "$work/dir" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum) \
 		>"$work/$kind/files"

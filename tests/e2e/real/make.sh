@@ -1,15 +1,15 @@
 #!/bin/sh
 # make -j2 of a small generated project: library, programs, a test run.
 set -e
-i=0
-while [ $i -lt 14 ]; do
+n=$((12 / ${PART:-1} + 2)) i=0
+while [ $i -lt $n ]; do
 	printf 'int f%d(int x) { return x * %d + 1; }\n' $i $i >"f$i.c"
 	i=$((i + 1))
 done
-cat >main.c <<'C'
+cat >main.c <<C
 #include <stdio.h>
-int f3(int), f13(int);
-int main(void) { printf("%d %d\n", f3(4), f13(5)); return 0; }
+int f$((n / 4))(int), f$((n - 1))(int);
+int main(void) { printf("%d %d\\n", f$((n / 4))(4), f$((n - 1))(5)); return 0; }
 C
 cat >Makefile <<'MK'
 OBJS := $(patsubst %.c,%.o,$(wildcard f*.c))
@@ -25,4 +25,4 @@ prog: main.o libf.a
 MK
 make -s -j2
 make -s -j2
-touch f3.c && make -j2 -n | grep -c gcc
+touch f$((n / 4)).c && make -j2 -n | grep -c gcc

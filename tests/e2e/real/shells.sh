@@ -1,8 +1,9 @@
 #!/bin/bash
 # bash and dash: hundreds of forks, pipes, subshells, here-documents, traps, background jobs.
+export PART="${PART:-1}"
 cat >body <<'SH'
-n=0
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+n=0 i=0
+while [ $((i += 1)) -le $((18 / PART + 2)) ]; do
 	x=$(echo $i | sed 's/^/0/' | tr 0 o)
 	(n=$((n + 1)); echo "sub $i $x $n")
 	n=$((n + $(printf '%s\n' a b c | wc -l)))
@@ -10,7 +11,7 @@ for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 done
 echo "n $n"
 echo nested $(echo $(echo $(echo $(echo deep))))
-seq 1 2000 | while read v; do [ $((v % 500)) = 0 ] && echo "line $v"; done
+seq 1 $((2000 / PART)) | while read v; do [ $((v % (500 / PART))) = 0 ] && echo "line $v"; done
 cat <<-END | sort -r
 	b here
 	a here
@@ -24,7 +25,7 @@ trap 'echo trapped' USR1
 kill -USR1 $$
 sh -c 'kill -TERM $$'; echo "killed $?"
 (ulimit -c 0; sh -c 'kill -SEGV $$'); echo "segv $?"
-yes | head -n 10000 | md5sum
+yes | head -n $((10000 / PART)) | md5sum
 exit 7
 SH
 ulimit -c 0
@@ -38,5 +39,5 @@ exec {out}<&"${COPROC[0]}" # it has no number any more when bash hears of the en
 exec {COPROC[1]}>&-
 cat <&"$out"
 exec {out}<&-
-diff <(seq 1 100) <(seq 1 100) && echo same
-for ((i = 0; i < 300; i++)); do $(exit 3) ; done; echo "three hundred $?"
+diff <(seq 1 $((100 / PART))) <(seq 1 $((100 / PART))) && echo same
+for ((i = 0; i < 300 / PART; i++)); do $(exit 3) ; done; echo "three hundred $?"

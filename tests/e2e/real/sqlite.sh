@@ -1,9 +1,9 @@
 #!/bin/sh
 # sqlite3: build a table and indices in a file, query, update, vacuum, dump.
 set -e
-sqlite3 test.db <<'SQL'
+sqlite3 test.db <<SQL
 create table t(id integer primary key, k int, name text, v real);
-with recursive n(i) as (select 1 union all select i + 1 from n where i < 60000)
+with recursive n(i) as (select 1 union all select i + 1 from n where i < $((60000 / ${PART:-1})))
 insert into t select i, (i * 7919) % 1000, 'name ' || (i * 31 % 977), i / 7.0 from n;
 create index t_k on t(k);
 create index t_name on t(name, v);
