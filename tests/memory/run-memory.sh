@@ -13,8 +13,8 @@
 #
 # The model is compared with the kernel after each call (--check 3), but at 16 frames only for the programs of this
 # folder: it takes four times as long.  There the scripts do a sixteenth of their work (real.sh -p 16), all kinds of it.
-# One run for each case and budget (at 16 frames not those that take minutes), policies, swap kinds and prefetchers
-# spread over them so that each occurs with each other and with each budget; -f: all of them with each policy,
+# One run for each case and budget (not static-PIE copies, nor at 16 frames what takes minutes), policies, swap kinds and
+# prefetchers spread over them so that each occurs with each other and with each budget; -f: all of them with each policy,
 # swap kinds spread over those (the soak: hours).
 # -d DONE: a file in which each good run leaves a line, and whose runs are not made again.
 # -p prints the runs that `all` would make and fails when a pair is missing.
@@ -40,6 +40,12 @@ declare -A floor=([lock]=$((512 << 10)) [mapflags]=$((256 << 10)) [advise]=$((25
 # or to have man's processes share the 16.
 long=" threads threads-static threads-static-pie forktree threadfork execs mapfixed manyvmas mmapops
 real.confined real.gcc real.layouts real.make real.node real.python "
+
+# covered CASE BUDGET: is that run in the covering selection?  Static-PIE copies are for the soak: what differs is their start.
+covered()
+{
+	[[ ${names[$1]} != *-static-pie ]] && { [ "$2" != frames ] || [[ $long != *[[:space:]]${names[$1]}[[:space:]]* ]]; }
+}
 
 while getopts u:b:fpc:t:s:d: opt; do
 	case $opt in
@@ -93,7 +99,7 @@ print_plan()
 	runs=$(
 		for i in "${!lines[@]}"; do
 			for j in "${!budgets[@]}"; do
-				[ "${budgets[j]}" = frames ] && [[ $long == *[[:space:]]${names[i]}[[:space:]]* ]] && continue
+				covered "$i" "${budgets[j]}" || continue
 				plan "$i" "$j"
 				echo "$policy $swap $prefetch ${budgets[j]} ${kinds[i]}: ${lines[i]}"
 			done
@@ -204,7 +210,7 @@ every_run()
 	peak=$(from_report managed)
 	for j in "${!budgets[@]}"; do
 		if [ -z "$full" ]; then
-			[ "${budgets[j]}" = frames ] && [[ $long == *[[:space:]]${names[i]}[[:space:]]* ]] && continue
+			covered "$i" "${budgets[j]}" || continue
 			plan "$i" "$j"
 			once "$i" "${budgets[j]}" "$peak"
 			continue
