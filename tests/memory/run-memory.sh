@@ -39,7 +39,7 @@ declare -A floor=([lock]=$((512 << 10)) [mapflags]=$((256 << 10)) [advise]=$((25
 # Those that take minutes in 16 frames: there only with -f.  The scripts here take them to start a compiler, python or node,
 # or to have man's processes share the 16.
 long=" threads threads-static threads-static-pie forktree threadfork execs mapfixed manyvmas mmapops
-real.confined real.gcc real.layouts real.make real.namespaces real.node real.python "
+real.confined real.gcc real.layouts real.make real.namespaces real.node real.perl real.python real.sqlite "
 
 # covered CASE BUDGET: is that run in the covering selection?  Static-PIE copies are for the soak: what differs is their start.
 covered()
