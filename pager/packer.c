@@ -5,9 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -61,20 +59,11 @@ static void pack(struct swap_packer *swap, u8 *buf, struct pack_job *job)
 	}
 }
 
-/* What is stored next shall not have to wait for the kernel to clear pages. */
-static void fill_pieces(void *const piece[], u32 nr)
-{
-	for (u32 i = 0; i < nr; i++)
-		(void)madvise(piece[i], SWAP_PIECE, MADV_POPULATE_WRITE);
-}
-
 static void *packer_main(void *arg)
 {
 	struct packer *p = arg;
 	struct pack_job *job;
-	void *piece[JOB_PIECES];
 	u64 one = 1;
-	u32 nr;
 
 	pthread_setname_np(pthread_self(), "upager-pack");
 	pthread_mutex_lock(&p->lock);
@@ -87,16 +76,11 @@ static void *packer_main(void *arg)
 		list_del(&job->link);
 		pthread_mutex_unlock(&p->lock);
 		pack(p->swap, p->buf, job);
-		nr = job->nr_pieces;
-		memcpy(piece, job->piece, sizeof(piece));
 		pthread_mutex_lock(&p->lock);
 		list_add_tail(&job->link, &p->done);
 		p->nr_done++;
 		if (write(p->fd, &one, sizeof(one)) != sizeof(one))
 			BUG("eventfd");
-		pthread_mutex_unlock(&p->lock);
-		fill_pieces(piece, nr);
-		pthread_mutex_lock(&p->lock);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;

@@ -16,7 +16,6 @@
 struct packer;
 
 #define JOB_PAGES 32
-#define JOB_PIECES 4
 
 enum pack_result {
 	PACK_STORE, /* `packed` is to be stored */
@@ -29,8 +28,6 @@ struct pack_job {
 	struct list_head link;
 	void *owner;  /* the caller's */
 	int mem;      /* /proc/PID/mem of their address space */
-	void *piece[JOB_PIECES]; /* of the pool, to be filled with memory when the job is done; the thread's only */
-	u32 nr_pieces;
 	u32 nr;
 	struct pack_page {
 		u64 addr;

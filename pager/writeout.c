@@ -78,12 +78,8 @@ void jobs_collect(struct sup *sup)
 void job_submit(struct sup *sup, struct pack_job *job)
 {
 	struct packer *packer = sup->reclaim->packer;
-	void *piece;
 
 	if (job->nr > PACK_HERE_PAGES) {
-		job->nr_pieces = 0;
-		while (job->nr_pieces < JOB_PIECES && (piece = swap_store_extend(sup->reclaim->store)))
-			job->piece[job->nr_pieces++] = piece;
 		packer_submit(packer, job);
 		return;
 	}

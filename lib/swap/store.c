@@ -243,13 +243,6 @@ static int pool_put(struct swap_store *store, u32 slot, struct entry *e, const s
 	return 0;
 }
 
-_Static_assert(SWAP_PIECE == ZPOOL_PIECE, "the same pieces");
-
-void *swap_store_extend(struct swap_store *store)
-{
-	return store->pool ? zpool_extend(store->pool) : NULL;
-}
-
 /* The object of a POOL or SPILLING entry goes.  The caller sets the new state. */
 static void pool_free(struct swap_store *store, struct entry *e)
 {

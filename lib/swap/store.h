@@ -92,10 +92,6 @@ bool swap_store_hash(const struct swap_store *store, u32 slot, u64 hash[2]);
  */
 void swap_store_drop(struct swap_store *store, u32 slot);
 
-/* SWAP_PIECE bytes that the pool will soon need, for another thread to have ready: zpool_extend().  NULL: not now, no pool. */
-#define SWAP_PIECE 65536u
-void *swap_store_extend(struct swap_store *store);
-
 /* A ring completion with a tag of ours. */
 void swap_store_event(struct swap_store *store, u64 tag, int res);
 /* Reads and writes in flight; while there are any, a completion is to come. */

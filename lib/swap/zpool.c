@@ -5,7 +5,7 @@
  * A handle is the object's offset in the arena in granules of 64 bytes; the chunk is its upper part.  A chunk is
  *
  *      cold     no object, no memory: its pages were given back, or never touched      list `cold`, or >= nr_ever
- *      warm     no object, but its pages are there, still or already, for the next class list `warm`
+ *      warm     no object, but its pages are still there for the next class            list `warm`
  *      partial  has objects and a place for one more                                   partial[class]
  *      full                                                                            no list
  *
@@ -22,13 +22,11 @@
 #include "base/check.h"
 
 #define GRANULE        64u
-#define CHUNK_BYTES    ZPOOL_PIECE
+#define CHUNK_BYTES    65536u
 #define CHUNK_GRANULES (CHUNK_BYTES / GRANULE)
 #define NR_CLASSES     (PAGE_SIZE / GRANULE)
 #define ARENA_MAX      (128ULL << 30) /* what 32-bit handles reach, with room to spare */
 #define WARM_MAX       8u
-#define AHEAD_MAX      4u          /* warm chunks that zpool_extend() sees to */
-#define AHEAD_FROM     (1u << 20)  /* in a pool of so many bytes, and so far from its limit */
 #define NONE           UINT32_MAX
 #define NO_PLACE       UINT16_MAX
 
@@ -51,7 +49,6 @@ struct zpool {
 	u32 nr_chunks;
 	u32 nr_ever; /* chunks that were ever used */
 	u32 cold, warm, nr_warm;
-	u32 nr_begun; /* chunks that were begun since zpool_extend() answered to that, up to AHEAD_MAX */
 	u32 partial[NR_CLASSES]; /* first of the list; NONE: empty */
 	u64 mask;
 	u64 limit, bytes, used;
@@ -186,57 +183,38 @@ static void chunk_cool(struct zpool *pool, u32 n)
 	pool->cold = n;
 }
 
-static void warm_add(struct zpool *pool, u32 n)
-{
-	pool->chunks[n].next = pool->warm;
-	pool->warm = n;
-	pool->nr_warm++;
-}
-
-/* Pre: there is one. */
-static u32 warm_get(struct zpool *pool)
-{
-	u32 n = pool->warm;
-
-	pool->warm = pool->chunks[n].next;
-	pool->nr_warm--;
-	return n;
-}
-
 static void cool_all(struct zpool *pool)
 {
-	while (pool->warm != NONE)
-		chunk_cool(pool, warm_get(pool));
-}
+	while (pool->warm != NONE) {
+		u32 n = pool->warm;
 
-/* NONE: no room for its first page. */
-static u32 cold_get(struct zpool *pool)
-{
-	u32 n = pool->cold;
-
-	if (n != NONE) {
-		if (pool->bytes + PAGE_SIZE > pool->limit)
-			return NONE;
-		pool->cold = pool->chunks[n].next;
-		return n;
+		pool->warm = pool->chunks[n].next;
+		pool->nr_warm--;
+		chunk_cool(pool, n);
 	}
-	if (pool->nr_ever == pool->nr_chunks || pool->bytes + PAGE_SIZE + sizeof(*pool->chunks) > pool->limit)
-		return NONE;
-	pool->bytes += sizeof(*pool->chunks);
-	return pool->nr_ever++;
 }
 
 /* An empty chunk for `class`, on its list; NONE: no room for its first page. */
 static u32 chunk_get(struct zpool *pool, u32 class)
 {
-	u32 n = pool->warm != NONE ? warm_get(pool) : cold_get(pool);
 	struct zchunk *c;
+	u32 n;
 
-	if (n == NONE)
+	if (pool->warm != NONE) {
+		n = pool->warm;
+		pool->warm = pool->chunks[n].next;
+		pool->nr_warm--;
+	} else if (pool->cold != NONE && pool->bytes + PAGE_SIZE <= pool->limit) {
+		n = pool->cold;
+		pool->cold = pool->chunks[n].next;
+	} else if (pool->cold == NONE && pool->nr_ever < pool->nr_chunks &&
+		   pool->bytes + PAGE_SIZE + sizeof(*c) <= pool->limit) {
+		n = pool->nr_ever++;
+		pool->bytes += sizeof(*c);
+	} else {
 		return NONE;
+	}
 	c = &pool->chunks[n];
-	if (pool->nr_begun < AHEAD_MAX)
-		pool->nr_begun++;
 	c->class = (u8)class;
 	c->used = c->fresh = 0;
 	c->free = NO_PLACE;
@@ -251,7 +229,9 @@ static void chunk_put(struct zpool *pool, u32 n)
 		chunk_cool(pool, n);
 		return;
 	}
-	warm_add(pool, n);
+	pool->chunks[n].next = pool->warm;
+	pool->warm = n;
+	pool->nr_warm++;
 }
 
 /* A place of chunk n.  Pre: it is partial, and chunk_fits(). */
@@ -361,23 +341,6 @@ u32 zpool_improve(struct zpool *pool, u32 handle)
 	memcpy(zpool_at(pool, to), zpool_at(pool, handle), class_granules(c->class) * GRANULE);
 	zpool_free(pool, handle);
 	return to;
-}
-
-void *zpool_extend(struct zpool *pool)
-{
-	u32 n;
-
-	if (!pool->nr_begun || pool->nr_warm >= AHEAD_MAX || pool->bytes < AHEAD_FROM ||
-	    pool->bytes + AHEAD_FROM > pool->limit)
-		return NULL;
-	n = cold_get(pool);
-	if (n == NONE)
-		return NULL;
-	pool->nr_begun--;
-	pool->chunks[n].touched = CHUNK_BYTES / PAGE_SIZE;
-	pool->bytes += CHUNK_BYTES;
-	warm_add(pool, n);
-	return pool->arena + (u64)n * CHUNK_BYTES;
 }
 
 u64 zpool_bytes(const struct zpool *pool)

@@ -42,14 +42,6 @@ u32 zpool_size(const struct zpool *pool, u32 handle);
  */
 u32 zpool_improve(struct zpool *pool, u32 handle);
 
-/*
- * A piece of ZPOOL_PIECE bytes that objects will soon need, when the pool has been growing and is neither small nor near
- * its limit: it counts from now on.  The caller has it filled with memory (MADV_POPULATE_WRITE, by any thread; it need
- * not, and nothing of it may be read or written), so that the first object there is no page fault.  NULL: not now.
- */
-void *zpool_extend(struct zpool *pool);
-#define ZPOOL_PIECE 65536u
-
 /* What the pool takes now: touched pages and the table of chunks. */
 u64 zpool_bytes(const struct zpool *pool);
 /* Of these, bytes occupied by objects (sum of zpool_size()). */

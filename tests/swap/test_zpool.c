@@ -89,8 +89,6 @@ static void stress(u64 limit, u64 seed, u32 max_len)
 			object_drop(pool, o);
 		else if (!object_make(pool, o, len, (u8)step))
 			refused++;
-		if (step % 61 == 0)
-			(void)zpool_extend(pool);
 		assert_true(zpool_bytes(pool) <= limit);
 		if (step % 1000 == 0)
 			zpool_verify(pool);
@@ -132,47 +130,6 @@ static void test_zpool_bytes_full_then_empty_equals_resident_memory(void **state
 		object_drop(pool, &objects[i]);
 	assert_int_equal(zpool_bytes(pool), resident_bytes(arena, arena_len) + table);
 	assert_true(zpool_bytes(pool) <= 8 * 65536 + table); /* some chunks are kept for the next */
-	zpool_destroy(pool);
-}
-
-/* What it takes ahead of need counts at once, is there for the next objects, and ends before the limit. */
-static void test_zpool_extend_growing_pool_counts_and_is_used(void **state)
-{
-	struct zpool *pool = zpool_create(8 << 20);
-	const u8 *arena = zpool_at(pool, 0);
-	const size_t arena_len = (8 << 20) + 65 * 65536;
-	u8 *piece[8], *p;
-	u32 nr = 0, pieces = 0;
-	u64 bytes, table;
-
-	assert_null(zpool_extend(pool));
-	while (zpool_bytes(pool) < 2 << 20)
-		assert_true(object_make(pool, &objects[nr], PAGE_SIZE, (u8)nr) && ++nr);
-	bytes = zpool_bytes(pool);
-	table = bytes - resident_bytes(arena, arena_len);
-	while (pieces < 8 && (piece[pieces] = zpool_extend(pool)))
-		pieces++;
-	assert_int_equal(pieces, 4);
-	assert_in_range(zpool_bytes(pool) - bytes, 4 * ZPOOL_PIECE, 4 * ZPOOL_PIECE + 256);
-	for (u32 i = 0; i < pieces; i++)
-		assert_int_equal(madvise(piece[i], ZPOOL_PIECE, MADV_POPULATE_WRITE), 0);
-	assert_in_range(zpool_bytes(pool) - resident_bytes(arena, arena_len), table, table + 256);
-	zpool_verify(pool);
-
-	bytes = zpool_bytes(pool);
-	for (u32 i = 0; i < 64; i++)
-		assert_true(object_make(pool, &objects[nr], PAGE_SIZE, (u8)nr) && ++nr);
-	p = zpool_at(pool, objects[nr - 1].handle);
-	assert_true(p >= piece[0] && p < piece[0] + ZPOOL_PIECE);
-	assert_int_equal(zpool_bytes(pool), bytes);
-
-	while (object_make(pool, &objects[nr], PAGE_SIZE, (u8)nr))
-		nr++;
-	assert_null(zpool_extend(pool));
-	assert_true(zpool_bytes(pool) <= 8 << 20);
-	zpool_verify(pool);
-	for (u32 i = 0; i < nr; i++)
-		object_drop(pool, &objects[i]);
 	zpool_destroy(pool);
 }
 
@@ -276,7 +233,6 @@ int main(void)
 		cmocka_unit_test(test_zpool_alloc_each_size_gets_its_class),
 		cmocka_unit_test(test_zpool_random_use_at_any_limit_matches_model),
 		cmocka_unit_test(test_zpool_bytes_full_then_empty_equals_resident_memory),
-		cmocka_unit_test(test_zpool_extend_growing_pool_counts_and_is_used),
 		cmocka_unit_test(test_zpool_alloc_chunk_grows_empty_one_is_given_back),
 		cmocka_unit_test(test_zpool_alloc_at_limit_takes_place_of_larger_class),
 		cmocka_unit_test(test_zpool_improve_sparse_chunks_run_empty),
