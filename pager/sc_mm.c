@@ -450,7 +450,7 @@ enum sc_verdict sc_opaque_enter(struct sup *sup, struct task *t)
 void sc_opaque_leave(struct sup *sup, struct task *t, long result)
 {
 	if (!is_error(result))
-		t->space->resync = true;
+		(void)space_relist(t->space);
 }
 
 /* Source: remap_file_pages: what was locked is locked anew.  Maps does not show it. */

@@ -303,15 +303,22 @@ int space_read_maps(struct space *space, struct maps *maps)
 	return -ESRCH;
 }
 
+bool space_relist(struct space *space)
+{
+	if (space_read_maps(space, &space->sup->maps))
+		return false; /* gone */
+	if (reconcile_with_maps(space))
+		BUG("out of memory for the model of process %d", space->pid);
+	return true;
+}
+
 void space_resync(struct space *space)
 {
 	struct vma_info v;
 
 	space->resync = false;
-	if (space_read_maps(space, &space->sup->maps))
-		return; /* gone */
-	if (reconcile_with_maps(space))
-		BUG("out of memory for the model of process %d", space->pid);
+	if (!space_relist(space))
+		return;
 	for (u64 addr = 0; mm_find_vma(space->mm, addr, &v); addr = v.end)
 		if (!(v.vm_flags & VM_UNMANAGED))
 			space_arm(space, (struct range){ v.start, v.end }, true);

@@ -250,6 +250,8 @@ bool space_may_call(struct space *space, const struct task *t);
 int must_check space_read_maps(struct space *space, struct maps *maps);
 /* Read /proc/PID/maps and make the model agree; arm and adopt what is new. */
 void space_resync(struct space *space);
+/* Its mappings alone: what came or went is not managed.  Returns false: the process is gone. */
+bool space_relist(struct space *space);
 /* The VM_* that the kernel gives to a mapping of that file by itself. */
 u64 space_file_vm_flags(u64 dev, const char *name);
 /* Take over the pages of `r` that the kernel has and the model has not. */
