@@ -2,8 +2,8 @@
 /*
  * sc.h - the trapped system calls as data: one row each (strace's syscallent.h is the model).
  *
- * sc_table.c holds the rows; sc_mm.c, sc_proc.c, sc_area.c, sc_listing.c, sc_restart.c, sc_sched.c, sc_seccomp.c and sc_uring.c what
- * they do.
+ * sc_table.c holds the rows; sc_mm.c, sc_proc.c, sc_area.c, sc_listing.c, sc_sched.c, sc_seccomp.c and sc_uring.c what
+ * they do.  sc_restart.c is about calls that do not stop.
  * A call goes: enter() at the seccomp stop, before the kernel runs it; then, if enter() said
  * SC_WATCH, leave() at its exit stop with the kernel's result.
  */

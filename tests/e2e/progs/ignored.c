@@ -55,7 +55,7 @@ static void disturb(void *unused)
 	end();
 }
 
-/* The call must wait for its end, which a child brings while another child's end is one disturbance more. */
+/* The call must wait for its end, which a child brings, whatever else that sends before. */
 static void waits_on_(const char *name, long (*call)(void), void (*ended_by)(void))
 {
 	end = ended_by;
